@@ -1,0 +1,42 @@
+//! Generated types of the platform's APIs, their descriptors, and checked conversions to domain values.
+
+/// Options that `.proto` files declare.
+pub mod options {
+    /// Version 1.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
+    pub mod v1 {
+        tonic::include_proto!("holdfast.options.v1");
+    }
+}
+
+/// Raft between members.
+pub mod consensus {
+    /// Version 1.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
+    pub mod v1 {
+        tonic::include_proto!("holdfast.consensus.v1");
+    }
+}
+
+/// The registry's services.
+pub mod registry {
+    /// Version 1.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
+    pub mod v1 {
+        tonic::include_proto!("holdfast.registry.v1");
+    }
+}
+
+/// Shard nodes' services.
+pub mod node {
+    /// Version 1.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
+    pub mod v1 {
+        tonic::include_proto!("holdfast.node.v1");
+    }
+}
+
+/// All descriptors of this crate as the compiler encoded them, custom options included.
+///
+/// Decode them with `prost-reflect`: `prost-types` silently drops the options, and with them every rule.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
