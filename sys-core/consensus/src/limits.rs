@@ -1,0 +1,62 @@
+//! Every bound of this crate, with its reason.
+
+use std::time::Duration;
+
+/// Largest single command: one record batch with its envelope, with room to spare.
+pub const MAX_COMMAND_BYTES: usize = 1 << 20;
+
+/// Commands merged into one log entry. Must stay below [`crate::Command::ordinal`]'s 1,024.
+pub const MAX_BATCH_COMMANDS: usize = 512;
+
+/// Bytes of commands merged into one log entry (a single larger command still makes its own entry).
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
+
+/// Entries of one group proposed and not yet applied by the proposer: four were measured no better than two.
+pub const MAX_PROPOSALS_IN_FLIGHT: usize = 2;
+
+/// Commands waiting for the proposer of one group.
+pub const PROPOSE_QUEUE: usize = 4096;
+
+/// Bytes of one encoded log entry: a batch, or one oversize command, with framing.
+pub const MAX_ENTRY_BYTES: usize = 3 << 20;
+
+/// Bytes of entries read for one replication message, so that one message stays below [`MAX_FRAME_BYTES`].
+pub const MAX_APPEND_BYTES: usize = 1 << 20;
+
+/// Plain bytes of one snapshot chunk, on disk and on the wire.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+
+/// Largest payload of one frame of the peer stream: one entry past [`MAX_APPEND_BYTES`], with framing.
+pub const MAX_FRAME_BYTES: usize = 6 << 20;
+
+/// Frames waiting on one peer stream, in each direction.
+pub const FRAME_QUEUE: usize = 256;
+
+/// Requests of one peer handled at the same time.
+pub const MAX_PEER_REQUESTS: usize = 256;
+
+/// Bytes of recent entries that one group keeps in memory.
+pub const TAIL_BYTES: usize = 4 << 20;
+
+/// Operations waiting for the committer thread.
+pub const COMMIT_QUEUE: usize = 4096;
+
+/// Bytes that the committer writes with one fsync.
+pub const COMMIT_BYTES: usize = 8 << 20;
+
+/// Members of one group.
+pub const MAX_MEMBERS: usize = 16;
+
+/// Bytes of a member's address.
+pub const MAX_ADDRESS_BYTES: usize = 256;
+
+/// Time to reach a peer, TLS included.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// First and last pause between attempts to reach a peer.
+pub const RECONNECT_MIN: Duration = Duration::from_millis(50);
+/// See [`RECONNECT_MIN`].
+pub const RECONNECT_MAX: Duration = Duration::from_secs(2);
+
+/// How long a proposal or a read waits for a leader and its answer, unless the caller says otherwise.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
