@@ -1,0 +1,36 @@
+# Two commands do everything: `make demo` and `make test`. Each installs what it needs first.
+
+INPUT ?=
+KEEP  ?=
+
+.PHONY: help setup demo test check fmt bench clean
+
+help: ## this text
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+
+setup: ## install what is missing from Debian
+	@.ci/setup build run
+
+demo: setup ## run the whole job on real processes; KEEP=1 leaves the cluster up, INPUT=DIR chooses the files
+	cargo build --release --workspace --bins
+	@target/release/holdfast-demo $(if $(INPUT),--input "$(INPUT)") $(if $(KEEP),--keep)
+
+test: setup ## every test
+	cargo build --workspace --bins
+	cargo test --workspace
+
+check: setup ## format, lints, docs, dependency direction, licences
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	cargo test -p holdfast-architecture
+
+fmt: ## format everything
+	cargo fmt --all
+
+bench: setup ## measure, and write bench/results/latest.json
+	cargo build --release --workspace --bins
+	@target/release/holdfast-bench
+
+clean: ## remove build products and a kept demo
+	rm -rf target demo
