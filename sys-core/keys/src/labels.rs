@@ -1,0 +1,99 @@
+//! Every label under which a key is derived, sealed or signed with. One purpose, one label, for ever: a changed format gets a new one.
+
+/// The name of a purpose. Only this file makes them, so that no two purposes share one unseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label(&'static str);
+
+impl Label {
+    /// The label's bytes.
+    pub const fn as_bytes(self) -> &'static [u8] {
+        self.0.as_bytes()
+    }
+}
+
+macro_rules! labels {
+    ($($(#[$meta:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$meta])* pub const $name: Label = Label(concat!("holdfast/", $text));)*
+
+        /// All of them, for the test that none repeats.
+        #[cfg(test)]
+        const ALL: &[Label] = &[$($name),*];
+    };
+}
+
+labels! {
+    // Derived keys
+    /// Key check values.
+    KCV = "kcv/1";
+    /// Sealing record values of one tablespace.
+    VALUE_KEY = "val/1";
+    /// Tokens of names in one index of one tablespace.
+    TOKEN_KEY = "name/1";
+    /// Sealing with a secret that only one TPM recovers from a credential.
+    CREDENTIAL_WRAP_KEY = "credential-wrap/1";
+    /// Sealing the consensus log of one process.
+    LOG_KEY = "log/1";
+    /// Sealing snapshots on disk.
+    SNAPSHOT_KEY = "snapshot/1";
+    /// Sealing list cursors.
+    CURSOR_KEY = "cursor/1";
+    /// Sealing the local audit log.
+    AUDIT_KEY = "audit/1";
+    /// Sealing one kind of the registry's own secrets.
+    REGISTRY_SECRET_KEY = "registry-secret/1";
+
+    // Sealed forms
+    /// A slot keyring under a DMK.
+    SLOT_KEYRING = "slot-keyring/1";
+    /// A partition keyring under a slot key.
+    PARTITION_KEYRING = "partition-keyring/1";
+    /// Anything sealed to the recovery key.
+    RECOVERY_SEAL = "recovery-seal/1";
+    /// The check inside a recovery secret that is split into shares.
+    RECOVERY_CHECK = "recovery-check/1";
+    /// The checksum of a share's text.
+    RECOVERY_SHARE = "recovery-share/1";
+
+    // Proofs by HMAC
+    /// A node's answer to the join challenge.
+    JOIN_PROOF = "join-proof/1";
+    /// Proof of a join ticket.
+    TICKET_PROOF = "ticket-proof/1";
+
+    // Signatures
+    /// The genesis record, by the cluster root.
+    GENESIS = "sign/genesis/1";
+    /// The operator set, by operators.
+    OPERATOR_SET = "sign/operator-set/1";
+    /// An admission (allow, approve, unban and the like), by an operator.
+    ADMISSION = "sign/admission/1";
+    /// A request of an operator, by that operator.
+    OPERATOR_REQUEST = "sign/operator-request/1";
+    /// A row with a wrapped key, by the node that wrapped it.
+    WRAP_ROW = "sign/wrap-row/1";
+    /// The trust bundle, by the cluster root.
+    TRUST_BUNDLE = "sign/trust-bundle/1";
+    /// The shard map, by the map key.
+    SHARD_MAP = "sign/shard-map/1";
+    /// A group's descriptor, by the map key.
+    GROUP_DESCRIPTOR = "sign/group-descriptor/1";
+    /// The opening of a session, by a client.
+    SESSION = "sign/session/1";
+    /// A client's registration, by the client.
+    REGISTRATION = "sign/registration/1";
+    /// One browser request, by a client.
+    CLIENT_REQUEST = "sign/client-request/1";
+    /// The head of an audit chain, by a node.
+    AUDIT_HEAD = "sign/audit-head/1";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_no_label_serves_two_purposes() {
+        let distinct: std::collections::BTreeSet<_> = ALL.iter().collect();
+        assert_eq!(distinct.len(), ALL.len());
+    }
+}
