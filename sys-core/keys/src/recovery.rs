@@ -142,12 +142,8 @@ impl RecoverySecret {
     }
 
     /// The public half.
-    ///
-    /// # Errors
-    /// [`RecoveryError::Refused`] never happens: every 32 bytes are a key; the library's signature has an error.
-    pub fn public(&self) -> Result<RecoveryPublic, RecoveryError> {
-        let public = X25519HkdfSha256::sk_to_pk(&self.private()?);
-        RecoveryPublic::from_bytes(&public.to_bytes())
+    pub fn public(&self) -> RecoveryPublic {
+        RecoveryPublic(X25519HkdfSha256::sk_to_pk(&self.private()).to_bytes().into())
     }
 
     /// Opens a value that was sealed with [`seal_to_recovery`] under the same `info`.
@@ -166,7 +162,7 @@ impl RecoverySecret {
         let encapped = EncappedKey::from_bytes(encapped).map_err(|_| RecoveryError::Refused)?;
         hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
             &OpModeR::Base,
-            &self.private()?,
+            &self.private(),
             &encapped,
             &hpke_info(info),
             ciphertext,
@@ -192,8 +188,12 @@ impl RecoverySecret {
         share::combine(shares).map(Self)
     }
 
-    fn private(&self) -> Result<PrivateKey, RecoveryError> {
-        PrivateKey::from_bytes(self.0.expose_for_wrapping()).map_err(|_| RecoveryError::Refused)
+    #[expect(
+        clippy::expect_used,
+        reason = "an X25519 private key is any 32 bytes; only another length is refused"
+    )]
+    fn private(&self) -> PrivateKey {
+        PrivateKey::from_bytes(self.0.expose_for_wrapping()).expect("32 bytes")
     }
 
     #[cfg(test)]

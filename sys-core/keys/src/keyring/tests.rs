@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     KeyGeneration,
-    secret::{DataKey, DigestKey, Dmk, LocatorKey, NameKey, SecretKey as _, SlotKey},
+    secret::{DataKey, DigestKey, Dmk, LocatorKey, NameKey, SlotKey},
 };
 
 fn slot() -> SlotKeyring {

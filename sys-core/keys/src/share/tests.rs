@@ -93,6 +93,7 @@ proptest! {
     #[test]
     fn arbitrary_text_never_panics(text in ".{0,200}", tail in "[0-9a-f:]{0,120}") {
         prop_assert!(text.parse::<Share>().is_err());
-        prop_assert!(format!("holdfast-share-1:1:2:{tail}").parse::<Share>().is_err());
+        let almost = ["holdfast-share-1:1:2:", &tail].concat();
+        prop_assert!(almost.parse::<Share>().is_err());
     }
 }
