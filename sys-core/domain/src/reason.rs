@@ -115,6 +115,8 @@ reasons! {
     ClockSkew = "clock_skew", "A clock differs too much from the cluster's.";
     DiskFull = "disk_full", "The disk of the server is full.";
     Overloaded = "overloaded", "The server is at its limit; try again later.";
+    UnknownMethod = "unknown_method", "The server has no such method.";
+    Internal = "internal", "Something went wrong on the server; its log says what.";
 }
 
 #[cfg(test)]

@@ -1,0 +1,16 @@
+//! What every server enforces, and what modules are given.
+//!
+//! - [`rules`]: who may call which method, read from the `.proto` files; an undeclared method stops the start.
+//! - [`guard`]: the one layer in front of every handler: look up, authenticate, decide, audit.
+//! - [`authn`], [`bans`], [`caller`]: from a connection's identity to the caller of one request.
+//! - [`server`]: assembles all of it with limits, health, reflection for operators, and drain.
+//! - [`errors`]: refusals with stable codes. [`module`]: what a module's handlers are given.
+//! - [`config`], [`telemetry`]: configuration files and logs.
+
+pub mod caller;
+pub mod errors;
+pub mod limits;
+pub mod module;
+
+pub use caller::Caller;
+pub use errors::Refusal;

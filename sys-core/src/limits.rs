@@ -1,0 +1,58 @@
+//! Every bound of this crate, each with its reason.
+
+use std::time::Duration;
+
+/// Largest value of one record that a module may write: sealed with its head it stays below the store's 64 KiB.
+pub const MAX_VALUE_BYTES: usize = 40 * 1024;
+
+/// Most uploads under way in one home: each holds a row, and disk space up to its declared size.
+pub const MAX_UPLOADS: usize = 64;
+
+/// Most operations in one command of a module, content pages not counted.
+pub const MAX_COMMIT_OPS: usize = 128;
+
+/// Largest request body of a unary call, and largest single message of a stream: a 256 KiB chunk, join evidence (event log included)
+/// and wraps fit.
+pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Largest reply message: a whole signed shard map fits.
+pub const MAX_REPLY_BYTES: usize = 5 * 1024 * 1024;
+
+/// Streams that one connection may have open: a client's parallel transfers, or a peer's many groups over one connection.
+pub const MAX_STREAMS_PER_CONNECTION: u32 = 256;
+
+/// Calls that one connection may have running: what its open streams can hold, so that nothing queues unseen.
+pub const MAX_CALLS_PER_CONNECTION: usize = 256;
+
+/// Age at which a connection is asked to go, so that new leaves, trust and bans reach every peer even without a watch.
+pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+
+/// After that, how long its open calls may go on.
+pub const MAX_CONNECTION_AGE_GRACE: Duration = Duration::from_secs(60);
+
+/// Ping of an idle connection: finds peers that vanished.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// How long such a peer has to answer.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time that open calls have when the server stops.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest header list: our callers send a dozen short ones.
+pub const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// Most banned subjects held at a time: 4 million rows of 64 bytes would fit a node's memory, this is far below.
+pub const MAX_BANS: usize = 100_000;
+
+/// Longest path of a method that is looked at before it is called unknown.
+pub const MAX_METHOD_PATH_BYTES: usize = 512;
+
+/// Largest configuration file.
+pub const MAX_CONFIG_BYTES: u64 = 256 * 1024;
+
+/// Longest `grpc-status-details-bin` that a client decodes: a signed map may be in it.
+pub const MAX_DETAILS_BYTES: usize = 8 * 1024;
+
+/// Most details of one status.
+pub const MAX_DETAILS: usize = 8;

@@ -1,0 +1,20 @@
+//! What a module is given: one home's records and content, and nothing that leads anywhere else.
+//!
+//! A [`PartitionHost`] is bound to one module's tablespace. It gives a handler a [`Partition`] of the caller's own home after checking
+//! the caller and the route; the handler never holds keys, sees ciphertext or names another home.
+//!
+//! Names are plain bytes here and keyed tokens on disk; values are plain here and sealed below.
+
+mod content;
+mod host;
+mod key;
+mod partition;
+mod record;
+
+pub use content::{
+    CHUNK_BYTES, CHUNK_BYTES_U64, Content, ContentId, MAX_UPLOAD_TAG_BYTES, UPLOAD_TTL_MS, Upload, UploadSpec,
+};
+pub use host::{PartitionHost, RouteInfo};
+pub use key::{KeyError, MAX_COMPONENT_BYTES, MAX_COMPONENTS, RecordKey};
+pub use partition::Partition;
+pub use record::{CommitOutcome, Cursor, Op, Page, Precondition, Row, RowVersion};
