@@ -19,8 +19,12 @@ pub const CHAIN_MAX: usize = 8;
 /// One PKCS#10 request with a P-256 key.
 pub const CSR_MAX: usize = 4 * 1024;
 /// A measured boot log (servers with many option ROMs: 60-100 KiB).
-pub const EVENT_LOG_MAX: usize = 512 * 1024;
+pub const EVENT_LOG_MAX: usize = 192 * 1024;
 /// Events in a measured boot log.
 pub const EVENTS_MAX: usize = 8192;
 /// Bytes one sealed object holds (`MAX_SYM_DATA`); we only ever seal 32-byte keys.
 pub const SEALED_DATA_MAX: usize = 128;
+/// Operators of one cluster: people, who know each other.
+pub const OPERATORS_MAX: usize = 32;
+/// Signatures on one request.
+pub const SIGNATURES_MAX: usize = OPERATORS_MAX;

@@ -72,6 +72,10 @@ impl<'a> Reader<'a> {
         self.take(len, what)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Proves that nothing follows.
     pub(crate) fn finish(self, what: &'static str) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing(what)) }
