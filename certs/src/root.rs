@@ -1,7 +1,7 @@
 //! The cluster's root, made once by genesis. Afterwards its key exists only as officers' shares.
 
-use holdfast_domain::{ClusterId, TrustDomain, UnixMs};
-use holdfast_keys::{Signer as _, SoftSigner};
+use holdfast_domain::{ClusterId, Genesis, Signed, TrustDomain, UnixMs};
+use holdfast_keys::{SignError, Signer as _, SoftSigner, labels, sign_value};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyUsagePurpose, SanType,
 };
@@ -58,6 +58,14 @@ impl RootCa {
     /// The certificate in DER.
     pub fn root_der(&self) -> &[u8] {
         self.certificate.der()
+    }
+
+    /// Signs the record that begins the cluster.
+    ///
+    /// # Errors
+    /// When the record has no encoding: not in practice.
+    pub fn sign_genesis(&self, genesis: &Genesis) -> Result<Signed<Genesis>, SignError> {
+        sign_value(&self.key, labels::GENESIS, genesis)
     }
 
     /// Ends the key's life in this process and hands it over in PKCS#8, to be sealed for the officers.

@@ -140,6 +140,15 @@ impl SoftSigner {
         Err(PrivateKeyError::Malformed)
     }
 
+    /// The key whose private scalar this is: for keys that a TPM seals, which takes 32 bytes at most.
+    ///
+    /// # Errors
+    /// When the scalar is out of range, which a random one is with probability 2^-32.
+    pub fn from_scalar(scalar: &Secret32) -> Result<Self, PrivateKeyError> {
+        let key = SigningKey::from_slice(scalar.expose_for_wrapping());
+        Self::of(key.map_err(|_| PrivateKeyError::Malformed)?)
+    }
+
     /// Reads PKCS#8 DER.
     ///
     /// # Errors

@@ -1,0 +1,7 @@
+//! The member's half of the registry's services: joining, renewing, watching and resolving.
+//!
+//! - [`folder`]: the data folder of a machine, bound to one cluster, one TPM and one role
+//! - [`machine`]: the machine's TPM, opened, checked against the folder, with the keys that it unseals
+
+pub mod folder;
+pub mod machine;

@@ -1,0 +1,242 @@
+//! The machine itself: its TPM, opened and checked against the data folder, and the keys that it unseals.
+
+use std::{path::PathBuf, sync::Arc};
+
+use holdfast_domain::{ClusterId, EkHash, Genesis, NodeId, NodeRole, PcrApproval, PcrValue};
+use holdfast_keys::{EntropyError, Secret32, SoftSigner, sign::PrivateKeyError};
+use holdfast_tpm_node::{NodeKeys, PcrPolicyProof, ProvisionOptions, Tpm, TpmError, TpmSigner};
+use holdfast_tpm_verify::{Malformed, PolicyKey};
+
+use crate::folder::{Folder, FolderError, Settings};
+
+/// Name of the sealed key that everything local is encrypted under.
+pub const LOCAL_KEY: &str = "local.key";
+/// Name of the sealed listener key.
+pub const LISTENER_KEY: &str = "listener.key";
+
+/// Why a machine cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MachineError {
+    /// The TPM.
+    #[error("the TPM at {tcti}")]
+    Tpm {
+        /// Where it is.
+        tcti: String,
+        /// What went wrong.
+        #[source]
+        source: TpmError,
+    },
+    /// The folder is sealed to another TPM.
+    #[error(
+        "tpm_swapped: this data folder belongs to the TPM with EK {expected}, and the one at {tcti} has EK {actual}: \
+         put the right TPM back, or join as a new machine with an empty folder"
+    )]
+    Swapped {
+        /// Where the TPM is.
+        tcti: String,
+        /// EK in the folder.
+        expected: EkHash,
+        /// EK of the TPM.
+        actual: EkHash,
+    },
+    /// No approval fits the PCRs.
+    #[error(
+        "pcr_not_approved: this machine booted with {values}, and no operator approved that for role {role}: \
+         after a planned update run `holdfast pcr approve --role {role} {values}`; otherwise the boot chain was changed"
+    )]
+    NotApproved {
+        /// The role.
+        role: NodeRole,
+        /// The values, as the command line takes them.
+        values: String,
+    },
+    /// The folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A sealed key is missing.
+    #[error("the sealed key {0} is missing: the data folder is damaged; remove it and join again")]
+    Missing(String),
+    /// The genesis record's policy key is none.
+    #[error("the PCR policy key of the genesis record")]
+    PolicyKey(#[source] Malformed),
+    /// No randomness.
+    #[error("cannot make a key")]
+    Entropy(#[from] EntropyError),
+    /// The listener key is out of range.
+    #[error("the sealed listener key is no P-256 key")]
+    Listener(#[from] PrivateKeyError),
+}
+
+/// A machine with its TPM provisioned. Cheap to clone.
+#[derive(Clone)]
+pub struct Machine {
+    tpm: Tpm,
+    keys: Arc<NodeKeys>,
+}
+
+impl Machine {
+    /// Opens the TPM and sets its keys up, or finds them again; `keys_dir` keeps the blob of the TLS key.
+    ///
+    /// # Errors
+    /// [`MachineError::Tpm`].
+    pub async fn open(tcti: &str, keys_dir: PathBuf, ek_chain: Vec<Vec<u8>>) -> Result<Self, MachineError> {
+        let failed = |source| MachineError::Tpm { tcti: tcti.to_owned(), source };
+        let tpm = Tpm::open(tcti).map_err(failed)?;
+        let mut options = ProvisionOptions::new(keys_dir);
+        options.extra_chain = ek_chain;
+        let keys = tpm.provision(options).await.map_err(failed)?;
+        Ok(Self { tpm, keys: Arc::new(keys) })
+    }
+
+    /// Opens the TPM of a data folder and checks that it is the one the folder belongs to.
+    ///
+    /// # Errors
+    /// [`MachineError::Tpm`], [`MachineError::Swapped`].
+    pub async fn of_folder(folder: &Folder) -> Result<Self, MachineError> {
+        let Settings { tpm: tcti, ek, .. } = folder.settings();
+        let opened = Self::open(tcti, folder.part("tpm"), Vec::new()).await;
+        // The blob of the TLS key opens in its own TPM only, so another one is noticed here at the latest.
+        let machine = match opened {
+            Ok(machine) => machine,
+            Err(error) => return Err(swapped_behind(error, tcti, *ek).await),
+        };
+        let actual = machine.ek();
+        if actual == *ek {
+            Ok(machine)
+        } else {
+            Err(MachineError::Swapped { tcti: tcti.clone(), expected: *ek, actual })
+        }
+    }
+
+    /// The TPM.
+    pub fn tpm(&self) -> &Tpm {
+        &self.tpm
+    }
+
+    /// Public side of its keys.
+    pub fn keys(&self) -> &NodeKeys {
+        &self.keys
+    }
+
+    /// How operators name this machine.
+    pub fn ek(&self) -> EkHash {
+        self.keys.ek.hash()
+    }
+
+    /// Its id in a cluster.
+    pub fn node_id(&self, cluster: ClusterId) -> NodeId {
+        self.keys.ek.node_id(cluster)
+    }
+
+    /// Signs with the TPM's TLS key. Blocks: never on an async thread.
+    pub fn signer(&self) -> TpmSigner {
+        TpmSigner::new(self.tpm.clone(), &self.keys)
+    }
+
+    /// The current values of the cluster's PCRs.
+    ///
+    /// # Errors
+    /// [`MachineError::Tpm`].
+    pub async fn pcrs(&self, genesis: &Genesis) -> Result<Vec<PcrValue>, MachineError> {
+        self.tpm.pcr_values(&genesis.pcr_selection).await.map_err(|source| self.failed(source))
+    }
+
+    /// The approval of the newest policy epoch that fits how this machine booted, checked.
+    ///
+    /// # Errors
+    /// [`MachineError::NotApproved`] with the values to approve.
+    pub async fn proof(
+        &self,
+        genesis: &Genesis,
+        role: NodeRole,
+        approvals: &[PcrApproval],
+    ) -> Result<PcrPolicyProof, MachineError> {
+        let pcrs = self.pcrs(genesis).await?;
+        let key = PolicyKey::new(&genesis.pcr_policy_key).map_err(MachineError::PolicyKey)?;
+        approvals
+            .iter()
+            .filter(|approval| approval.role == role && approval.pcrs == pcrs)
+            .filter_map(|approval| key.verify(genesis.cluster, approval).ok())
+            .max_by_key(PcrPolicyProof::policy_epoch)
+            .ok_or_else(|| MachineError::NotApproved { role, values: print_pcrs(&pcrs) })
+    }
+
+    /// Opens a key that the folder keeps sealed.
+    ///
+    /// # Errors
+    /// See [`MachineError`].
+    pub async fn unseal(
+        &self,
+        folder: &Folder,
+        name: &str,
+        proof: &PcrPolicyProof,
+    ) -> Result<Secret32, MachineError> {
+        let blob = folder.sealed(name)?.ok_or_else(|| MachineError::Missing(name.to_owned()))?;
+        self.tpm.unseal(blob, proof.clone()).await.map_err(|source| self.failed(source))
+    }
+
+    /// Seals a key to this TPM and keeps the blob in the folder, durably.
+    ///
+    /// # Errors
+    /// See [`MachineError`].
+    pub async fn seal(
+        &self,
+        folder: &Folder,
+        name: &str,
+        secret: &Secret32,
+        proof: &PcrPolicyProof,
+    ) -> Result<(), MachineError> {
+        let copy = Secret32::from_bytes(*secret.expose_for_wrapping());
+        let blob = self.tpm.seal_local(copy, proof).await.map_err(|source| self.failed(source))?;
+        Ok(folder.put_sealed(name, &blob)?)
+    }
+
+    /// A new listener key, with the secret to seal.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn new_listener() -> Result<(SoftSigner, Secret32), MachineError> {
+        let secret = Secret32::generate()?;
+        Ok((SoftSigner::from_scalar(&secret)?, secret))
+    }
+
+    /// The listener key that the folder keeps sealed.
+    ///
+    /// # Errors
+    /// See [`MachineError`].
+    pub async fn listener(
+        &self,
+        folder: &Folder,
+        proof: &PcrPolicyProof,
+    ) -> Result<SoftSigner, MachineError> {
+        Ok(SoftSigner::from_scalar(&self.unseal(folder, LISTENER_KEY, proof).await?)?)
+    }
+
+    fn failed(&self, source: TpmError) -> MachineError {
+        MachineError::Tpm { tcti: self.tpm.tcti().to_owned(), source }
+    }
+}
+
+/// Looks whether a TPM refuses because it is another one.
+async fn swapped_behind(error: MachineError, tcti: &str, expected: EkHash) -> MachineError {
+    let Ok(scratch) = scratch_dir() else { return error };
+    let actual = match Machine::open(tcti, scratch.clone(), Vec::new()).await {
+        Ok(machine) => machine.ek(),
+        Err(_) => expected,
+    };
+    // Holds nothing but the blob of a key that nobody will use.
+    let _ = std::fs::remove_dir_all(scratch);
+    if actual == expected { error } else { MachineError::Swapped { tcti: tcti.to_owned(), expected, actual } }
+}
+
+fn scratch_dir() -> Result<PathBuf, EntropyError> {
+    let name: [u8; 8] = holdfast_keys::random_array()?;
+    Ok(std::env::temp_dir().join(format!("holdfast-tpm-{}", u64::from_be_bytes(name))))
+}
+
+/// PCR values as `holdfast pcr approve` takes them: `7=HEX 11=HEX`.
+pub fn print_pcrs(pcrs: &[PcrValue]) -> String {
+    let one = |value: &PcrValue| format!("{}={}", value.index, hex::encode(value.digest));
+    pcrs.iter().map(one).collect::<Vec<_>>().join(" ")
+}
