@@ -14,6 +14,8 @@ pub mod ek_certificate;
 pub mod event_log;
 pub mod import;
 pub mod join;
+#[cfg(test)]
+mod kat;
 mod kdf;
 pub mod limits;
 mod name;
