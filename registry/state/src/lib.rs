@@ -1,0 +1,37 @@
+//! The registry as a pure function: the replicated state and the one way to change it.
+//!
+//! [`State::apply`] takes a [`Command`] and gives an [`Outcome`]. It reads no clock, draws no randomness and does no I/O: time,
+//! keys and ids arrive inside the command, so every voter computes the same state from the same log. What a voter checked before it
+//! proposed may have changed by the time of the commit; whatever can change is checked here again, and the loser is refused.
+//!
+//! The state holds keys in wrapped or sealed form only. Everything in it is bounded by [`limits`].
+
+mod admissions;
+mod audit;
+mod clients;
+mod command;
+mod founding;
+mod groups;
+mod joins;
+pub mod limits;
+mod member;
+mod outcome;
+pub mod plan;
+mod snapshot;
+mod state;
+mod tasks;
+mod verify;
+mod view;
+mod voters;
+mod wraps;
+
+pub use audit::{AuditLog, AuditRecord};
+pub use command::{Act, Command, Found, Joining, MapChange, PutMap, RegisterClient, Renewal, TpmClock};
+pub use member::{AdmittedBy, Allowed, Client, Invite, Member, PendingJoin, Ticket, Voter, VoterState};
+pub use outcome::{Applied, Outcome};
+pub use plan::Planned;
+pub use snapshot::SnapshotError;
+pub use state::{Founded, State};
+pub use tasks::{Task, TaskKind};
+pub use view::{Counts, GroupState, View};
+pub use wraps::Recipient;

@@ -1,0 +1,218 @@
+//! Reading the state.
+
+use holdfast_domain::{
+    AccountId, BanSubject, ClientId, Genesis, GroupDescriptor, GroupId, InvitePublic, KeyGeneration, NodeId,
+    NodeRole, OperatorKey, OperatorName, PcrApproval, PendingId, PolicyEpoch, ReplicaState, ShardMap, Signed,
+    TicketPublic, UnixMs, VoterEndpoint,
+};
+
+use crate::{
+    audit::AuditLog,
+    member::{Allowed, Client, Invite, Member, PendingJoin, Ticket, Voter},
+    state::{Founded, State},
+    tasks::Task,
+};
+
+/// What one node is shown, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Number of the last command.
+    pub index: u64,
+    /// The signed map.
+    pub map: Option<Signed<ShardMap>>,
+    /// All bans.
+    pub bans: Vec<BanSubject>,
+    /// Approvals in force.
+    pub approvals: Vec<PcrApproval>,
+    /// The registry's members.
+    pub voters: Vec<VoterEndpoint>,
+    /// What the node is to do.
+    pub tasks: Vec<Task>,
+}
+
+/// Numbers for an overview.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Shard nodes.
+    pub nodes: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Groups that serve.
+    pub groups_ready: usize,
+    /// Client keys.
+    pub clients: usize,
+    /// Bans in force.
+    pub bans: usize,
+    /// Joins that wait.
+    pub pending: usize,
+}
+
+/// How far a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupState {
+    /// Its key is not made yet.
+    Founding,
+    /// It serves.
+    Ready,
+    /// It serves, and a newcomer is to take over.
+    Moving,
+}
+
+impl GroupState {
+    /// The state of a group in the map.
+    pub fn of(group: &GroupDescriptor) -> Self {
+        let any = |state| group.replicas.iter().any(|replica| replica.state == state);
+        match (any(ReplicaState::Voter), any(ReplicaState::Learner)) {
+            (false, _) => Self::Founding,
+            (true, false) => Self::Ready,
+            (true, true) => Self::Moving,
+        }
+    }
+
+    /// The word in listings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Founding => "founding",
+            Self::Ready => "ready",
+            Self::Moving => "moving",
+        }
+    }
+}
+
+impl State {
+    /// What was fixed at the beginning; `None` before it.
+    pub fn founded(&self) -> Option<&Founded> {
+        self.founded.as_ref()
+    }
+
+    /// The genesis record; `None` before the beginning.
+    pub fn genesis(&self) -> Option<&Genesis> {
+        self.founded.as_ref().map(|founded| &founded.genesis)
+    }
+
+    /// Number of the last command.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// The state's clock: the greatest time that a command carried.
+    pub fn clock(&self) -> UnixMs {
+        self.clock
+    }
+
+    /// The operators, and how many must sign.
+    pub fn operators(&self) -> (&[OperatorKey], u8) {
+        (&self.operators, self.operator_threshold)
+    }
+
+    /// One operator, unless banned.
+    pub fn operator(&self, name: &OperatorName) -> Option<&OperatorKey> {
+        self.operators.iter().find(|operator| operator.name == *name && self.may_sign(operator))
+    }
+
+    /// The registry's own secrets, sealed under this generation of its key.
+    pub fn secrets(&self) -> (KeyGeneration, &[u8]) {
+        (self.secrets_generation, &self.sealed_secrets)
+    }
+
+    /// A machine that joined.
+    pub fn member(&self, node: NodeId) -> Option<&Member> {
+        self.members.get(&node)
+    }
+
+    /// All machines that joined.
+    pub fn members(&self) -> impl Iterator<Item = (NodeId, &Member)> {
+        self.members.iter().map(|(node, member)| (*node, member))
+    }
+
+    /// Whether an EK may join, and as what.
+    pub fn allowed(&self, ek: holdfast_domain::EkHash) -> Option<&Allowed> {
+        self.allowed.get(&ek)
+    }
+
+    /// A ticket.
+    pub fn ticket(&self, ticket: TicketPublic) -> Option<&Ticket> {
+        self.tickets.get(&ticket)
+    }
+
+    /// Joins that wait for approval.
+    pub fn pending(&self) -> impl Iterator<Item = (PendingId, &PendingJoin)> {
+        self.pending.iter().map(|(id, pending)| (*id, pending))
+    }
+
+    /// Approvals in force for a role.
+    pub fn approvals(&self, role: NodeRole) -> impl Iterator<Item = &PcrApproval> {
+        self.approvals.iter().filter(move |approval| approval.role == role)
+    }
+
+    /// The policy epoch in force.
+    pub fn policy_epoch(&self) -> PolicyEpoch {
+        self.policy_epoch
+    }
+
+    /// An unused invite.
+    pub fn invite(&self, invite: InvitePublic) -> Option<&Invite> {
+        self.invites.get(&invite)
+    }
+
+    /// A client's key, and its account's quota in bytes.
+    pub fn client(&self, client: ClientId) -> Option<(&Client, u64)> {
+        let row = self.clients.get(&client)?;
+        Some((row, self.accounts.get(&row.account).copied().unwrap_or_default()))
+    }
+
+    /// Whether an account exists.
+    pub fn has_account(&self, account: AccountId) -> bool {
+        self.accounts.contains_key(&account)
+    }
+
+    /// Members of the registry's group.
+    pub fn voters(&self) -> impl Iterator<Item = &Voter> {
+        self.voters.values()
+    }
+
+    /// Bans in force.
+    pub fn bans(&self) -> impl Iterator<Item = &BanSubject> {
+        self.bans.iter()
+    }
+
+    /// The map in force, signed and decoded.
+    pub fn map(&self) -> Option<(&Signed<ShardMap>, &ShardMap)> {
+        self.map.as_ref().map(|(signed, map)| (signed, map))
+    }
+
+    /// Replicas whose deletion was not reported yet.
+    pub fn dropping(&self) -> impl Iterator<Item = (GroupId, holdfast_domain::ReplicaId, NodeId)> {
+        self.dropping.iter().map(|((group, replica), node)| (*group, *replica, *node))
+    }
+
+    /// The record of changes of trust.
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
+    /// Everything that a node is shown.
+    pub fn view(&self, node: NodeId) -> View {
+        View {
+            index: self.index,
+            map: self.map.as_ref().map(|(signed, _)| signed.clone()),
+            bans: self.bans.iter().cloned().collect(),
+            approvals: self.approvals.clone(),
+            voters: self.voters.values().map(|voter| voter.endpoint.clone()).collect(),
+            tasks: self.tasks_for(node),
+        }
+    }
+
+    /// Numbers for an overview.
+    pub fn counts(&self) -> Counts {
+        let groups = self.map.iter().flat_map(|(_, map)| &map.groups);
+        Counts {
+            nodes: self.members.values().filter(|member| member.role == NodeRole::Node).count(),
+            groups: groups.clone().count(),
+            groups_ready: groups.filter(|group| GroupState::of(group) != GroupState::Founding).count(),
+            clients: self.clients.len(),
+            bans: self.bans.len(),
+            pending: self.pending.len(),
+        }
+    }
+}
