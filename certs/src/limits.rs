@@ -44,7 +44,7 @@ pub const ACCEPT_QUEUE: usize = 64;
 /// Pause after the operating system refused to accept (no descriptors left): retrying at once would spin.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// TCP connect and TLS handshake together.
+/// TCP connect, and again the TLS handshake.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open connection with no answer to a ping for [`PING_TIMEOUT`] is dead.

@@ -186,3 +186,6 @@ impl Trust<'_> {
         read_authority_kind(&parsed)?.ok_or(VerifyError::NoKind)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,10 +38,9 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// TCP and TLS, together within [`DIAL_TIMEOUT`].
+    /// TCP and TLS, each within [`DIAL_TIMEOUT`].
     pub(super) async fn connect(&self) -> Result<Stream, DialError> {
-        let timeout = |_| DialError::Timeout(self.address.to_string());
-        let stream = tokio::time::timeout(DIAL_TIMEOUT, self.handshake()).await.map_err(timeout)??;
+        let stream = self.handshake().await?;
         if speaks_h2(stream.get_ref().1) {
             Ok(stream)
         } else {
@@ -50,9 +49,12 @@ impl Connector {
     }
 
     async fn handshake(&self) -> Result<Stream, DialError> {
-        let tcp = TcpStream::connect(&*self.address).await.map_err(|error| self.io(error))?;
+        let timeout = |_| DialError::Timeout(self.address.to_string());
+        let tcp = tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(&*self.address)).await;
+        let tcp = tcp.map_err(timeout)?.map_err(|error| self.io(error))?;
         tcp.set_nodelay(true).map_err(|error| self.io(error))?;
         let handshake = TlsConnector::from(Arc::clone(&self.config)).connect(self.no_name(&tcp)?, tcp);
+        let handshake = tokio::time::timeout(DIAL_TIMEOUT, handshake);
         let blocking = self.identity.as_ref().is_some_and(|identity| identity.current().is_blocking());
         let stream = if blocking {
             // rustls signs while it is polled: a TPM's millisecond (or its queue) must not stop a worker.
@@ -62,7 +64,7 @@ impl Connector {
         } else {
             handshake.await
         };
-        stream.map_err(|error| self.io(error))
+        stream.map_err(timeout)?.map_err(|error| self.io(error))
     }
 
     /// rustls wants a name to check; ours are SPIFFE IDs, so it gets the address and never uses it.

@@ -17,13 +17,12 @@ pub(super) struct SignerKey(pub(super) Arc<dyn Signer>);
 /// An Ed25519 key of an operator or client.
 pub(super) struct Ed25519Key(pub(super) Arc<ClientKey>);
 
-/// Either of the two, bound to its only scheme.
-struct Bound<K>(Arc<K>);
-
 impl SigningKey for SignerKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn TlsSigner>> {
-        let bound = Bound(Arc::new(Self(Arc::clone(&self.0))));
-        offered.contains(&SignatureScheme::ECDSA_NISTP256_SHA256).then(|| Box::new(bound) as _)
+        if !offered.contains(&SignatureScheme::ECDSA_NISTP256_SHA256) {
+            return None;
+        }
+        Some(Box::new(Self(Arc::clone(&self.0))))
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
@@ -35,9 +34,9 @@ impl SigningKey for SignerKey {
     }
 }
 
-impl TlsSigner for Bound<SignerKey> {
+impl TlsSigner for SignerKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        let signature = self.0.0.sign(message);
+        let signature = self.0.sign(message);
         let signature =
             signature.map_err(|error| rustls::Error::General(format!("signing failed: {error}")))?;
         Ok(ecdsa_der::from_fixed(&signature.0))
@@ -50,8 +49,10 @@ impl TlsSigner for Bound<SignerKey> {
 
 impl SigningKey for Ed25519Key {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn TlsSigner>> {
-        let bound = Bound(Arc::new(Self(Arc::clone(&self.0))));
-        offered.contains(&SignatureScheme::ED25519).then(|| Box::new(bound) as _)
+        if !offered.contains(&SignatureScheme::ED25519) {
+            return None;
+        }
+        Some(Box::new(Self(Arc::clone(&self.0))))
     }
 
     fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
@@ -63,9 +64,9 @@ impl SigningKey for Ed25519Key {
     }
 }
 
-impl TlsSigner for Bound<Ed25519Key> {
+impl TlsSigner for Ed25519Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        Ok(self.0.0.sign_raw(message).0.to_vec())
+        Ok(self.0.sign_raw(message).0.to_vec())
     }
 
     fn scheme(&self) -> SignatureScheme {
@@ -82,11 +83,5 @@ impl fmt::Debug for SignerKey {
 impl fmt::Debug for Ed25519Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ed25519Key(..)")
-    }
-}
-
-impl<K> fmt::Debug for Bound<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bound(..)")
     }
 }
