@@ -36,8 +36,7 @@ impl Tpm {
     /// The TPM refused or is not provisioned.
     pub async fn certify_tls(&self, transcript: [u8; 32]) -> Result<Attested, TpmError> {
         self.run(Priority::Urgent, "Certify", move |device| {
-            let object = tls_key::loaded(device)?;
-            certify(device, object, &transcript)
+            tls_key::with_loaded(device, |device, object| certify(device, object, &transcript))
         })
         .await
     }

@@ -5,6 +5,7 @@ use holdfast_keys::P256Public;
 use holdfast_keys::sign::{SignError, Signer};
 use sha2::{Digest as _, Sha256};
 use tss_esapi::constants::tss::{TPM2_RH_NULL, TPM2_ST_HASHCHECK};
+use tss_esapi::handles::KeyHandle;
 use tss_esapi::structures::{Digest, HashcheckTicket, Signature};
 use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 
@@ -37,13 +38,14 @@ impl Signer for TpmSigner {
     fn sign(&self, message: &[u8]) -> Result<Signature64, SignError> {
         let digest: [u8; 32] = Sha256::digest(message).into();
         self.tpm
-            .run_blocking(Priority::Normal, "Sign", move |device| sign(device, &digest))
+            .run_blocking(Priority::Normal, "Sign", move |device| {
+                tls_key::with_loaded(device, |device, key| sign(device, key, &digest))
+            })
             .map_err(|error| SignError::Key(Box::new(error)))
     }
 }
 
-fn sign(device: &mut Device, digest: &[u8; 32]) -> Result<Signature64, JobError> {
-    let key = tls_key::loaded(device)?;
+fn sign(device: &mut Device, key: KeyHandle, digest: &[u8; 32]) -> Result<Signature64, JobError> {
     let digest = Digest::try_from(&digest[..])?;
     // The key is not restricted, so it signs digests made outside: the ticket is the null ticket.
     let ticket =

@@ -41,15 +41,28 @@ pub(crate) fn load_or_create(
     Ok(blob)
 }
 
-/// The TLS key, loaded and kept loaded: it signs every handshake towards the registry.
-pub(crate) fn loaded(device: &mut Device) -> Result<KeyHandle, JobError> {
-    if let Some(key) = device.tls {
-        return Ok(key);
+/// Uses the TLS key. It stays loaded: it signs every handshake towards the registry. When the loaded one is of no use,
+/// because the TPM restarted, it is loaded again, once.
+pub(crate) fn with_loaded<T>(
+    device: &mut Device,
+    command: impl Fn(&mut Device, KeyHandle) -> Result<T, JobError>,
+) -> Result<T, JobError> {
+    if let Some(key) = device.tls.take() {
+        match command(device, key) {
+            Ok(value) => {
+                device.tls = Some(key);
+                return Ok(value);
+            }
+            // Flushed at the end of the job, if it still is there.
+            Err(JobError::Tss(_)) => device.track(key),
+            Err(other) => return Err(other),
+        }
     }
     let blob = device.provisioned()?.tls.clone();
     let parent = provision::key(device, Role::Srk)?;
     let key = blob.load(device, parent)?;
+    let value = command(device, key)?;
     device.keep(key);
     device.tls = Some(key);
-    Ok(key)
+    Ok(value)
 }

@@ -53,7 +53,7 @@ impl EkAuthority {
         self.dir.join("setup.conf")
     }
 
-    /// Held while the authority makes its own keys: two first TPMs at once would make two roots.
+    /// Held while the authority is being set up: two first TPMs at once would make two roots.
     pub(super) fn lock(&self) -> Result<File, SoftTpmError> {
         let path = self.dir.join("lock");
         let unusable = |source| SoftTpmError::File { path: path.clone(), source };
@@ -69,6 +69,7 @@ impl EkAuthority {
 
     /// Own configuration files, so that nothing touches the system's folders.
     fn write_config(&self) -> Result<(), SoftTpmError> {
+        let _lock = self.lock()?;
         let dir = self.dir.display();
         let files = [
             (
@@ -96,8 +97,8 @@ impl EkAuthority {
             if fs::read_to_string(&path).is_ok_and(|present| present == content) {
                 continue;
             }
-            // Renamed into place: another process may be reading the same configuration.
-            let draft = self.dir.join(format!("{name}.{}", std::process::id()));
+            // Renamed into place: `swtpm_setup` of another process may be reading the same file.
+            let draft = self.dir.join(format!("{name}.new"));
             fs::write(&draft, content)
                 .and_then(|()| fs::rename(&draft, &path))
                 .map_err(|source| SoftTpmError::File { path, source })?;
