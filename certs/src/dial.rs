@@ -169,3 +169,6 @@ impl Connector {
         self.check.verify(leaf, others, connect::now()).map_err(|error| self.refused(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,3 +125,6 @@ fn name(cluster: ClusterId, common_name: String) -> DistinguishedName {
     name.push(DnType::CommonName, common_name);
     name
 }
+
+#[cfg(test)]
+mod tests;
