@@ -2,6 +2,10 @@
 //!
 //! - [`folder`]: the data folder of a machine, bound to one cluster, one TPM and one role
 //! - [`machine`]: the machine's TPM, opened, checked against the folder, with the keys that it unseals
+//! - [`registries`]: calls to whichever registry member answers
+//! - [`watch`]: what the registry tells its members as it changes
 
 pub mod folder;
 pub mod machine;
+pub mod registries;
+pub mod watch;
