@@ -1,5 +1,7 @@
 //! Generated types of the platform's APIs, their descriptors, and checked conversions to domain values.
 
+pub mod error_details;
+
 /// Options that `.proto` files declare.
 pub mod options {
     /// Version 1.
