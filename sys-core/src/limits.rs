@@ -50,9 +50,3 @@ pub const MAX_METHOD_PATH_BYTES: usize = 512;
 
 /// Largest configuration file.
 pub const MAX_CONFIG_BYTES: u64 = 256 * 1024;
-
-/// Longest `grpc-status-details-bin` that a client decodes: a signed map may be in it.
-pub const MAX_DETAILS_BYTES: usize = 8 * 1024;
-
-/// Most details of one status.
-pub const MAX_DETAILS: usize = 8;

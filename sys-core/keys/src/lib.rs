@@ -13,8 +13,10 @@ pub mod hash;
 pub mod keyring;
 pub mod labels;
 pub mod mac;
+pub mod one_time;
 pub mod p256_public;
 pub mod recovery;
+pub mod registration;
 pub mod secret;
 pub mod secret_file;
 pub mod share;
@@ -27,8 +29,10 @@ pub use hash::LenPrefixed;
 pub use holdfast_domain::{Kcv, KeyGeneration, Signature64, SpkiHash};
 pub use keyring::{PartitionKeyring, SlotKeyring};
 pub use labels::Label;
+pub use one_time::{OneTime, OneTimeKind};
 pub use p256_public::P256Public;
 pub use recovery::{RecoveryPublic, RecoverySecret};
+pub use registration::{Registration, Renewal};
 pub use secret::{
     Crk, DataKey, DigestKey, Dmk, FileKey, LocalKey, LocatorKey, NameKey, Secret32, SecretKey, SlotKey,
     TokenKey, ValueKey, WrapKey,

@@ -5,8 +5,7 @@
 
 mod code;
 mod refusal;
-mod wire;
 
 pub use code::grpc_code;
+pub use holdfast_proto::error_details::ERROR_DOMAIN;
 pub use refusal::{NotARefusal, Refusal};
-pub use wire::ERROR_DOMAIN;

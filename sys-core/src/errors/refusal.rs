@@ -3,12 +3,10 @@
 use std::fmt;
 
 use holdfast_domain::{MapEpoch, Reason, ShardMap, Signed};
+use holdfast_proto::error_details::{self as wire, Details};
 use tonic::{Code, Status};
 
-use super::{
-    code::grpc_code,
-    wire::{self, Details},
-};
+use super::code::grpc_code;
 
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +151,7 @@ mod tests {
     #[test]
     fn a_map_too_large_for_a_header_is_named_by_epoch_only() {
         let status = Status::from(Refusal::stale_map(MapEpoch(9), map(100_000)));
-        assert!(status.details().len() < crate::limits::MAX_DETAILS_BYTES);
+        assert!(status.details().len() < wire::MAX_DETAILS_BYTES);
         let refusal = Refusal::from_status(&status).unwrap();
         assert_eq!((refusal.newer_epoch(), refusal.newer_map()), (Some(MapEpoch(9)), None));
     }
