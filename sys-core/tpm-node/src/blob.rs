@@ -48,3 +48,36 @@ pub(crate) fn public_from(bytes: &[u8]) -> Result<Public, JobError> {
     }
     Ok(public)
 }
+
+#[cfg(test)]
+mod tests {
+    use holdfast_domain::codec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::templates;
+
+    #[test]
+    fn a_public_area_is_read_in_its_one_encoding_only() {
+        let bytes = templates::storage_root_key().unwrap().marshall().unwrap();
+        assert!(public_from(&bytes).is_ok());
+        assert!(public_from(&[&bytes[..], &[0]].concat()).is_err());
+        assert!(public_from(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = public_from(&bytes);
+            let _ = codec::decode::<SealedBlob>(&bytes, MAX_BLOB_BYTES);
+        }
+
+        #[test]
+        fn a_flipped_byte_never_panics(at in 0usize..90, flip in 1u8..) {
+            let mut bytes = templates::storage_root_key().unwrap().marshall().unwrap();
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            let _ = public_from(&bytes);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The EK certificate and its chain, as the vendor left them in NV. Read as they are: the verifier tolerates vendors'
 //! headers and padding and checks the rest.
 
+use holdfast_tpm_verify::ek_certificate::chain_from_nv;
 use tss_esapi::constants::PropertyTag;
 use tss_esapi::handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle};
 use tss_esapi::interface_types::resource_handles::NvAuth;
@@ -36,20 +37,21 @@ pub(crate) fn exists(device: &mut Device, index: u32) -> Result<bool, JobError> 
     Ok(device.handles_from(index, 1)?.first() == Some(&index))
 }
 
-/// Contents of the chain's indices, in order.
+/// The certificates in the chain's indices. A vendor's mess there counts as no chain: the registry decides what is missing.
 pub(crate) fn read_chain(device: &mut Device) -> Result<Vec<Vec<u8>>, JobError> {
-    let mut chain = Vec::new();
+    let mut content = Vec::new();
     let mut next = CHAIN_FIRST;
-    while chain.len() < MAX_NV_CHAIN_INDICES {
+    for _ in 0..MAX_NV_CHAIN_INDICES {
         match device.handles_from(next, 1)?.first() {
             Some(&found) if (next..=CHAIN_LAST).contains(&found) => {
-                chain.push(read_index(device, found)?);
+                content.extend(read_index(device, found)?);
                 next = found.saturating_add(1);
             }
             _ => break,
         }
     }
-    Ok(chain)
+    let chain = chain_from_nv(&content).unwrap_or_default();
+    Ok(chain.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 fn read_index(device: &mut Device, index: u32) -> Result<Vec<u8>, JobError> {
