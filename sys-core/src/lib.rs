@@ -7,10 +7,25 @@
 //! - [`errors`]: refusals with stable codes. [`module`]: what a module's handlers are given.
 //! - [`config`], [`telemetry`]: configuration files and logs.
 
+pub mod authn;
+pub mod bans;
 pub mod caller;
+pub mod clock;
+pub mod config;
 pub mod errors;
+pub mod guard;
 pub mod limits;
 pub mod module;
+pub mod rules;
+pub mod server;
+pub mod telemetry;
 
+#[cfg(test)]
+mod testing;
+
+pub use bans::BanList;
 pub use caller::Caller;
+pub use clock::Clock;
 pub use errors::Refusal;
+pub use rules::RuleTable;
+pub use server::PlatformServer;

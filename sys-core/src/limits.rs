@@ -15,9 +15,6 @@ pub const MAX_COMMIT_OPS: usize = 128;
 /// and wraps fit.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Largest reply message: a whole signed shard map fits.
-pub const MAX_REPLY_BYTES: usize = 5 * 1024 * 1024;
-
 /// Streams that one connection may have open: a client's parallel transfers, or a peer's many groups over one connection.
 pub const MAX_STREAMS_PER_CONNECTION: u32 = 256;
 
@@ -28,7 +25,7 @@ pub const MAX_CALLS_PER_CONNECTION: usize = 256;
 pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
 
 /// After that, how long its open calls may go on.
-pub const MAX_CONNECTION_AGE_GRACE: Duration = Duration::from_secs(60);
+pub const MAX_CONNECTION_AGE_GRACE: Duration = Duration::from_secs(10 * 60);
 
 /// Ping of an idle connection: finds peers that vanished.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -42,7 +39,7 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest header list: our callers send a dozen short ones.
 pub const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 
-/// Most banned subjects held at a time: 4 million rows of 64 bytes would fit a node's memory, this is far below.
+/// Most banned subjects held at a time: the registry sends the list whole, and this many still fit a message.
 pub const MAX_BANS: usize = 100_000;
 
 /// Longest path of a method that is looked at before it is called unknown.

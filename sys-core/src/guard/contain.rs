@@ -1,0 +1,75 @@
+//! Handlers that panic: the call ends with INTERNAL and no text, the connection and everybody else's calls go on.
+//!
+//! Where the program is built to abort on panic this never runs; it serves builds that unwind.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use holdfast_domain::Reason;
+use http::{HeaderMap, Response};
+use http_body::{Frame, SizeHint};
+use tonic::{Status, body::Body};
+
+use crate::errors::Refusal;
+
+/// Begins a call that may panic at once. Give the result to [`response`].
+///
+/// Nothing of the handler is used after a panic, so that its broken invariants cannot be seen: that is the unwind safety.
+pub(super) fn start<F>(call: impl FnOnce() -> F) -> Result<F, Panicked> {
+    std::panic::catch_unwind(AssertUnwindSafe(call)).map_err(|_| Panicked)
+}
+
+/// A call that panicked.
+pub(super) struct Panicked;
+
+/// Waits for the response of a call, which may panic now or while its body is streamed.
+pub(super) async fn response<F>(started: Result<F, Panicked>) -> Result<Response<Body>, Infallible>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    let Ok(future) = started else { return Ok(internal().into_http()) };
+    match AssertUnwindSafe(future).catch_unwind().await {
+        Ok(Ok(response)) => Ok(response.map(|body| Body::new(Contained(Some(body))))),
+        Err(_) => Ok(internal().into_http()),
+    }
+}
+
+fn internal() -> Status {
+    tracing::error!("a handler panicked");
+    Status::from(Refusal::new(Reason::Internal))
+}
+
+/// A response body whose stream may panic. `None` once it did.
+struct Contained(Option<Body>);
+
+impl http_body::Body for Contained {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(body) = self.0.as_mut() else { return Poll::Ready(None) };
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(context)));
+        polled.unwrap_or_else(|_| {
+            self.0 = None;
+            let mut trailers = HeaderMap::new();
+            Poll::Ready(Some(internal().add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+    }
+}

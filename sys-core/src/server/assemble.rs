@@ -1,0 +1,132 @@
+//! Putting a server together, or refusing to.
+
+use std::{collections::BTreeSet, convert::Infallible};
+
+use holdfast_certs::PinnedPeers;
+use holdfast_domain::TrustDomain;
+use http::{Request, Response};
+use tonic::{body::Body, server::NamedService, service::Routes};
+use tonic_health::{pb::health_server::HealthServer, server::HealthService};
+use tower_service::Service;
+
+use super::Health;
+use crate::{
+    authn::Authenticator,
+    bans::BanList,
+    clock::Clock,
+    guard::Guard,
+    rules::{HEALTH_SERVICE, REFLECTION_SERVICES, RuleError, RuleTable},
+};
+
+/// A server that is ready to listen. Clones share state, so that one server can have several listeners.
+#[derive(Clone)]
+pub struct PlatformServer {
+    pub(super) routes: Routes,
+    pub(super) guard: Guard,
+    pub(super) health: Health,
+    pub(super) bans: BanList,
+    pub(super) pinned: PinnedPeers,
+    pub(super) clock: Clock,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A method that nobody declared a rule for, or worse.
+    #[error("the server refuses to start: its rules are not complete")]
+    Rules(#[from] RuleError),
+    /// Descriptors that reflection cannot serve.
+    #[error("reflection cannot be set up")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Collects a server's services and their descriptors.
+pub struct Builder {
+    authenticator: Authenticator,
+    bans: BanList,
+    pinned: PinnedPeers,
+    clock: Clock,
+    descriptors: Vec<&'static [u8]>,
+    services: BTreeSet<&'static str>,
+    routes: Routes,
+}
+
+impl PlatformServer {
+    /// A server for identities of one trust domain. `pinned` holds the keys of the registry's voters (none on a shard node).
+    pub fn builder(trust_domain: TrustDomain, bans: BanList, pinned: PinnedPeers, clock: Clock) -> Builder {
+        let authenticator = Authenticator::new(trust_domain, bans.clone(), pinned.clone(), clock.clone());
+        Builder {
+            authenticator,
+            bans,
+            pinned,
+            clock,
+            descriptors: Vec::new(),
+            services: BTreeSet::new(),
+            routes: Routes::default(),
+        }
+    }
+
+    /// For whoever knows when the server is ready.
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+}
+
+impl Builder {
+    /// Adds descriptor bytes as the compiler encoded them; they may describe more services than are served.
+    #[must_use]
+    pub fn descriptors(mut self, set: &'static [u8]) -> Self {
+        self.descriptors.push(set);
+        self
+    }
+
+    /// Mounts a service behind the guard.
+    #[must_use]
+    pub fn service<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.services.insert(S::NAME);
+        self.routes = self.routes.add_service(service);
+        self
+    }
+
+    /// Checks the rules and adds health and reflection.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn build(mut self) -> Result<PlatformServer, StartError> {
+        self.services.insert(HEALTH_SERVICE);
+        self.services.extend(REFLECTION_SERVICES);
+        let rules = RuleTable::from_descriptors(&self.descriptors)?.restrict(&self.services)?;
+        tracing::info!(rules = rules.len(), services = self.services.len(), "every method has its rule");
+        let health = Health::starting().await;
+        let routes = self
+            .routes
+            .add_service(HealthServer::new(HealthService::from_health_reporter(health.reporter())))
+            .add_service(reflection(&self.descriptors, &self.services).build_v1()?)
+            .add_service(reflection(&self.descriptors, &self.services).build_v1alpha()?)
+            .prepare();
+        let guard = Guard::new(rules, self.authenticator);
+        Ok(PlatformServer { routes, guard, health, bans: self.bans, pinned: self.pinned, clock: self.clock })
+    }
+}
+
+/// Reflection over the services that are served.
+fn reflection<'a>(
+    descriptors: &[&'a [u8]],
+    services: &BTreeSet<&'static str>,
+) -> tonic_reflection::server::Builder<'a> {
+    let served = services.iter().filter(|service| !service.starts_with("grpc."));
+    let builder = served.fold(tonic_reflection::server::Builder::configure(), |builder, service| {
+        builder.with_service_name(*service)
+    });
+    descriptors.iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set))
+}
