@@ -51,5 +51,7 @@ pub(crate) fn sync_data(file: &File, path: &Path) -> Result<(), SyncFailed> {
 
 /// Syncs a folder, so that files created, renamed or removed in it stay so.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), SyncFailed> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(|source| SyncFailed::new(path, source))
+    // The parent of a relative name is the empty path.
+    let opened = if path.as_os_str().is_empty() { File::open(".") } else { File::open(path) };
+    opened.and_then(|folder| folder.sync_all()).map_err(|source| SyncFailed::new(path, source))
 }

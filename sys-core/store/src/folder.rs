@@ -76,6 +76,7 @@ pub enum FolderError {
     Damaged {
         /// The folder.
         path: PathBuf,
+        /// The cause.
         #[source]
         source: codec::CodecError,
     },
@@ -93,6 +94,7 @@ pub enum FolderError {
     Io {
         /// On which path.
         path: PathBuf,
+        /// The cause.
         #[source]
         source: io::Error,
     },

@@ -79,6 +79,7 @@ pub enum EngineError {
         action: &'static str,
         /// On which path.
         path: PathBuf,
+        /// The cause.
         #[source]
         source: io::Error,
     },

@@ -48,6 +48,7 @@ pub enum SegmentError {
         action: &'static str,
         /// On which path.
         path: PathBuf,
+        /// The cause.
         #[source]
         source: io::Error,
     },
