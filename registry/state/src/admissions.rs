@@ -1,12 +1,10 @@
 //! What operators ask for: each request signed by enough of them, for this cluster, once.
 
-use std::collections::BTreeSet;
-
 use holdfast_domain::{
     Admission, BanSubject, EkHash, NodeRole, OperatorKey, OperatorRequest, PcrApproval, PendingId, Reason,
     RequestSerial, SignedAdmission, UnixMs,
 };
-use holdfast_tpm_verify::PolicyKey;
+use holdfast_tpm_verify::{PolicyKey, admission::OperatorSet};
 
 use crate::{
     limits,
@@ -18,14 +16,11 @@ use crate::{
 
 impl State {
     pub(crate) fn admit(&mut self, signed: SignedAdmission) -> Result<Applied, Reason> {
-        let cluster = self.founded_or_refuse()?.genesis.cluster;
-        let Admission { cluster: of, serial, issued, expires, request } = verify::admission(self, &signed)?;
-        if of != cluster {
-            return Err(Reason::WrongCluster);
-        }
+        let verified = verify::admission(self, &signed)?;
+        let signers: Vec<_> = verified.signers().iter().map(|name| name.as_str()).collect();
+        let what = format!("{} [signed by {}]", describe(verified.request()), signers.join(", "));
+        let Admission { cluster: _, serial, issued, expires, request } = verified.into_admission();
         self.check_fresh(serial, issued, expires)?;
-        let signers: Vec<_> = signed.signatures.iter().map(|(name, _)| name.as_str()).collect();
-        let what = format!("{} [signed by {}]", describe(&request), signers.join(", "));
         self.grant(request, signed)?;
         self.serials.insert(serial, expires);
         self.record(what);
@@ -82,7 +77,10 @@ impl State {
                 }
             }
             OperatorRequest::SetOperators { operators, threshold } => {
-                self.install_operators(operators, threshold)
+                check_room(self.operator_chain.len(), limits::MAX_OPERATOR_CHANGES)?;
+                self.install_operators(operators, threshold)?;
+                self.operator_chain.push(admission);
+                Ok(())
             }
         }
     }
@@ -166,15 +164,10 @@ impl State {
         operators: Vec<OperatorKey>,
         threshold: u8,
     ) -> Result<(), Reason> {
-        let names: BTreeSet<_> = operators.iter().map(|operator| &operator.name).collect();
-        let keys: BTreeSet<_> = operators.iter().map(|operator| operator.key).collect();
+        OperatorSet::new(&operators, threshold).map_err(|_| Reason::Malformed)?;
         let able = operators.iter().filter(|operator| self.may_sign(operator)).count();
-        let distinct = names.len() == operators.len() && keys.len() == operators.len();
-        let on_curve =
-            operators.iter().all(|operator| holdfast_keys::P256Public::from_point(&operator.key).is_ok());
-        let enough = threshold >= 1 && able >= usize::from(threshold);
-        if !(distinct && on_curve && enough && operators.len() <= limits::MAX_OPERATORS) {
-            return Err(Reason::Malformed);
+        if able < usize::from(threshold) {
+            return Err(Reason::Conflict);
         }
         self.operators = operators;
         self.operator_threshold = threshold;

@@ -25,6 +25,9 @@ mod view;
 mod voters;
 mod wraps;
 
+#[cfg(test)]
+mod tests;
+
 pub use audit::{AuditLog, AuditRecord};
 pub use command::{Act, Command, Found, Joining, MapChange, PutMap, RegisterClient, Renewal, TpmClock};
 pub use member::{AdmittedBy, Allowed, Client, Invite, Member, PendingJoin, Ticket, Voter, VoterState};

@@ -23,8 +23,8 @@ pub const MAX_CLIENTS: usize = 1_000_000;
 pub const MAX_BANS: usize = 10_000;
 /// Approved boot states of the current policy epoch.
 pub const MAX_APPROVALS: usize = 256;
-/// Operators: people, not services.
-pub const MAX_OPERATORS: usize = 64;
+/// Changes of the operators in a cluster's life; the signed chain of them is kept whole.
+pub const MAX_OPERATOR_CHANGES: usize = 1_024;
 /// Serials of operators' requests that have not expired.
 pub const MAX_SERIALS: usize = 10_000;
 /// Longest validity of an operators' request, which bounds how long its serial must be remembered.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use holdfast_domain::{
     AccountId, BanSubject, ClientId, EkHash, Genesis, GroupId, InvitePublic, KeyGeneration, KeySubject,
     Lineage, MapEpoch, NodeId, OperatorKey, PcrApproval, PendingId, PolicyEpoch, Reason, ReplicaId,
-    RequestSerial, ShardMap, Signed, SpiffeSubject, TicketPublic, UnixMs, WrapRow,
+    RequestSerial, ShardMap, Signed, SignedAdmission, SpiffeSubject, TicketPublic, UnixMs, WrapRow,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,8 @@ pub struct State {
     pub(crate) next_replica: u64,
     pub(crate) operators: Vec<OperatorKey>,
     pub(crate) operator_threshold: u8,
+    /// Every change of the operators, in order: whoever starts at the genesis record can follow it.
+    pub(crate) operator_chain: Vec<SignedAdmission>,
     pub(crate) serials: BTreeMap<RequestSerial, UnixMs>,
     pub(crate) secrets_generation: KeyGeneration,
     pub(crate) sealed_secrets: Vec<u8>,

@@ -1,36 +1,19 @@
 //! Signatures that `apply` checks, each before anything of what was signed is looked at.
 
-use std::collections::BTreeSet;
-
 use holdfast_domain::{
-    Admission, P256Point, Reason, ShardMap, Signed, SignedAdmission, WrapRow, admission::MAX_ADMISSION,
-    codec, map::MAX_MAP, wrap::MAX_WRAP,
+    P256Point, Reason, ShardMap, Signed, SignedAdmission, WrapRow, codec, map::MAX_MAP, wrap::MAX_WRAP,
 };
 use holdfast_keys::{P256Public, labels, sign};
+use holdfast_tpm_verify::admission::{self, OperatorSet, VerifiedAdmission};
 
-use crate::{limits, state::State};
+use crate::state::State;
 
-/// An operators' request with enough valid signatures of distinct, unbanned operators.
-pub(crate) fn admission(state: &State, signed: &SignedAdmission) -> Result<Admission, Reason> {
-    if signed.bytes.len() > MAX_ADMISSION || signed.signatures.len() > limits::MAX_OPERATORS {
-        return Err(Reason::Malformed);
-    }
-    let valid: BTreeSet<_> = signed
-        .signatures
-        .iter()
-        .filter(|(name, signature)| {
-            let operator = state.operators.iter().find(|operator| operator.name == *name);
-            operator.filter(|operator| state.may_sign(operator)).is_some_and(|operator| {
-                P256Public::from_point(&operator.key)
-                    .is_ok_and(|key| key.verify(labels::ADMISSION, &signed.bytes, signature).is_ok())
-            })
-        })
-        .map(|(name, _)| name)
-        .collect();
-    if valid.len() < usize::from(state.operator_threshold.max(1)) {
-        return Err(Reason::AdmissionUnsigned);
-    }
-    codec::decode(&signed.bytes, MAX_ADMISSION).map_err(|_| Reason::Malformed)
+/// An operators' request with enough signatures of unbanned operators: the same check that replicas do before they wrap.
+pub(crate) fn admission(state: &State, signed: &SignedAdmission) -> Result<VerifiedAdmission, Reason> {
+    let cluster = state.founded_or_refuse()?.genesis.cluster;
+    let able: Vec<_> = state.operators.iter().filter(|operator| state.may_sign(operator)).cloned().collect();
+    let set = OperatorSet::new(&able, state.operator_threshold).map_err(|_| Reason::AdmissionUnsigned)?;
+    admission::verify(cluster, &set, signed).map_err(|denial| denial.reason)
 }
 
 /// A shard map under the map key.

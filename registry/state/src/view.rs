@@ -105,6 +105,11 @@ impl State {
         (&self.operators, self.operator_threshold)
     }
 
+    /// Every signed change of the operators since the genesis record, in order.
+    pub fn operator_chain(&self) -> &[holdfast_domain::SignedAdmission] {
+        &self.operator_chain
+    }
+
     /// One operator, unless banned.
     pub fn operator(&self, name: &OperatorName) -> Option<&OperatorKey> {
         self.operators.iter().find(|operator| operator.name == *name && self.may_sign(operator))

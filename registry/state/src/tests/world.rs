@@ -1,0 +1,327 @@
+//! A small cluster with real keys: two operators who must both sign, a founder, and machines.
+
+use std::sync::LazyLock;
+
+use holdfast_domain::{
+    Admission, Attested, ChallengeId, ClusterId, CredentialBlob, EkHash, Genesis, GroupId, InvitePublic,
+    JoinEvidence, Kcv, KeyGeneration, KeySubject, NodeId, NodeRole, OperatorKey, OperatorRequest, P256Point,
+    PcrApproval, PcrSelection, PcrValue, PolicyEpoch, Reason, RecoveryKey, ReplicaId, RequestSerial,
+    RootHash, ShardMap, Signature64, Signed, SignedAdmission, SpiffeSubject, SpkiHash, TicketProof,
+    TicketPublic, TpmClass, TpmPolicy, UnixMs, WrapRow, WrapTarget, WrappedBlob, codec,
+};
+use holdfast_keys::{Signer as _, SoftSigner, labels, sign};
+use holdfast_tpm_verify::approval::approval_message;
+
+use crate::{Act, Applied, Command, Found, Joining, MapChange, Outcome, Planned, PutMap, State, TpmClock};
+
+pub(super) const CLUSTER: ClusterId = ClusterId::new([7; 16]);
+pub(super) const START: UnixMs = UnixMs(1_000_000);
+pub(super) const HOUR: u64 = 3_600_000;
+
+/// Keys are made once: many small worlds share them.
+pub(super) struct Keys {
+    pub(super) ann: SoftSigner,
+    pub(super) bob: SoftSigner,
+    pub(super) policy: SoftSigner,
+    pub(super) map: SoftSigner,
+    machines: Vec<SoftSigner>,
+}
+
+pub(super) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
+    ann: SoftSigner::generate().unwrap(),
+    bob: SoftSigner::generate().unwrap(),
+    policy: SoftSigner::generate().unwrap(),
+    map: SoftSigner::generate().unwrap(),
+    machines: (0..8).map(|_| SoftSigner::generate().unwrap()).collect(),
+});
+
+pub(super) fn operators() -> Vec<OperatorKey> {
+    let operator = |name: &str, key: &SoftSigner| OperatorKey {
+        name: name.parse().unwrap(),
+        key: key.public().to_point(),
+    };
+    vec![operator("ann", &KEYS.ann), operator("bob", &KEYS.bob)]
+}
+
+/// A machine; 0 is the founder.
+#[derive(Clone, Copy)]
+pub(super) struct Machine(pub(super) u8);
+
+pub(super) const FOUNDER: Machine = Machine(0);
+
+impl Machine {
+    fn ek_spki(self) -> Vec<u8> {
+        vec![b'e', b'k', self.0]
+    }
+
+    pub(super) fn ek(self) -> EkHash {
+        EkHash::of_spki(&self.ek_spki())
+    }
+
+    pub(super) fn node(self) -> NodeId {
+        NodeId::derive(CLUSTER, &self.ek_spki())
+    }
+
+    pub(super) fn tls(self) -> &'static SoftSigner {
+        &KEYS.machines[usize::from(self.0)]
+    }
+
+    pub(super) fn srk_name(self) -> Vec<u8> {
+        vec![0, 11, self.0]
+    }
+
+    pub(super) fn joining(self, role: NodeRole, ticket: Option<TicketPublic>) -> Joining {
+        let joining = Joining {
+            node: self.node(),
+            role,
+            address: format!("10.0.0.{}:7100", self.0),
+            ek: self.ek(),
+            ek_spki: self.ek_spki(),
+            ak_name: vec![0, 11, 100, self.0],
+            srk_name: self.srk_name(),
+            tls_key: self.tls().public().to_point(),
+            listener: SpkiHash::new([self.0; 32]),
+            class: TpmClass::Virtual,
+            clock: TpmClock { reset: 1, restart: 0, clock: 1_000, safe: false },
+            evidence: Vec::new(),
+        };
+        Joining { evidence: codec::encode(&evidence(role, ticket)).unwrap(), ..joining }
+    }
+}
+
+pub(super) fn selection() -> PcrSelection {
+    PcrSelection::try_from(vec![7]).unwrap()
+}
+
+pub(super) fn pcrs() -> Vec<PcrValue> {
+    vec![PcrValue { index: 7, digest: [5; 32] }]
+}
+
+pub(super) fn evidence(role: NodeRole, ticket: Option<TicketPublic>) -> JoinEvidence {
+    let attested = || Attested { attest: vec![1], signature: vec![2] };
+    JoinEvidence {
+        cluster: CLUSTER,
+        challenge: ChallengeId::new([1; 16]),
+        nonce: [2; 32],
+        exporter: [3; 32],
+        role,
+        ek_public: vec![1],
+        ek_certificate: None,
+        ek_chain: Vec::new(),
+        ak_public: vec![2],
+        srk_public: vec![3],
+        tls_public: vec![4],
+        csr: vec![5],
+        listener_csr: vec![6],
+        selection: selection(),
+        pcrs: pcrs(),
+        certify_tls: attested(),
+        certify_srk: attested(),
+        quote: attested(),
+        event_log: None,
+        ticket: ticket.map(|ticket| TicketProof { ticket, signature: Signature64([0; 64]) }),
+    }
+}
+
+pub(super) fn approval(role: NodeRole, epoch: u32) -> PcrApproval {
+    let message = approval_message(CLUSTER, role, PolicyEpoch(epoch), &selection(), &pcrs()).unwrap();
+    let signature = KEYS.policy.sign(&message).unwrap();
+    PcrApproval { role, policy_epoch: PolicyEpoch(epoch), selection: selection(), pcrs: pcrs(), signature }
+}
+
+pub(super) fn wrap(
+    subject: KeySubject,
+    generation: u32,
+    by: Machine,
+    to: Option<Machine>,
+    kcv: u8,
+) -> Signed<WrapRow> {
+    let target = match to {
+        None => WrapTarget::Recovery { sealed: vec![1, 2, 3] },
+        Some(machine) => WrapTarget::Tpm {
+            node: machine.node(),
+            srk_name: machine.srk_name(),
+            blob: WrappedBlob {
+                credential: CredentialBlob { id_object: vec![1], enc_secret: vec![2] },
+                sealed: vec![3],
+            },
+        },
+    };
+    let row = WrapRow {
+        cluster: CLUSTER,
+        subject,
+        generation: KeyGeneration(generation),
+        target,
+        kcv: Kcv::new([kcv; 16]),
+        by: by.node(),
+    };
+    sign::sign_value(by.tls(), labels::WRAP_ROW, &row).unwrap()
+}
+
+pub(super) fn found() -> Found {
+    let point = |key: &SoftSigner| -> P256Point { key.public().to_point() };
+    let root_der = b"root certificate".to_vec();
+    let genesis = Genesis {
+        cluster: CLUSTER,
+        trust_domain: "test.example".parse().unwrap(),
+        created: START,
+        root: RootHash::of_der(&root_der),
+        founder: FOUNDER.node(),
+        tpm_policy: TpmPolicy::AdmitsVirtual,
+        ek_roots: Vec::new(),
+        pcr_selection: selection(),
+        pcr_policy_key: point(&KEYS.policy),
+        recovery: RecoveryKey::new([9; 32]),
+        recovery_threshold: 3,
+        recovery_shares: 5,
+        operators: operators(),
+        operator_threshold: 2,
+        map_key: point(&KEYS.map),
+    };
+    Found {
+        genesis: Signed::from_parts(codec::encode(&genesis).unwrap(), Signature64([1; 64])),
+        root_der,
+        sealed_root_key: vec![1; 40],
+        sealed_secrets: vec![2; 40],
+        approvals: vec![approval(NodeRole::Registry, 0), approval(NodeRole::Node, 0)],
+        founder: FOUNDER.joining(NodeRole::Registry, None),
+        replica: ReplicaId(1),
+        spki: SpkiHash::new([1; 32]),
+        wraps: vec![
+            wrap(KeySubject::Crk, 1, FOUNDER, Some(FOUNDER), 1),
+            wrap(KeySubject::Crk, 1, FOUNDER, None, 1),
+        ],
+    }
+}
+
+/// A state with the means to change it.
+#[derive(Clone)]
+pub(super) struct World {
+    pub(super) state: State,
+    pub(super) now: UnixMs,
+    serial: u64,
+    /// Every command so far, as bytes.
+    pub(super) log: Vec<Vec<u8>>,
+}
+
+impl World {
+    pub(super) fn empty() -> Self {
+        Self { state: State::default(), now: START, serial: 0, log: Vec::new() }
+    }
+
+    pub(super) fn founded() -> Self {
+        let mut world = Self::empty();
+        assert_eq!(world.act(Act::Found(Box::new(found()))), Ok(Applied::Done));
+        world
+    }
+
+    pub(super) fn voter() -> SpiffeSubject {
+        SpiffeSubject::Registry(FOUNDER.node())
+    }
+
+    pub(super) fn act(&mut self, act: Act) -> Result<Applied, Reason> {
+        self.act_by(Self::voter(), act)
+    }
+
+    pub(super) fn act_by(&mut self, by: SpiffeSubject, act: Act) -> Result<Applied, Reason> {
+        let command = Command { now: self.now, by, act };
+        let bytes = command.encode().unwrap();
+        let index = (self.log.len() as u64 + 1) << 10;
+        let outcome = self.state.apply(index, Command::decode(&bytes).unwrap());
+        self.log.push(bytes);
+        self.state.check().unwrap();
+        Outcome::decode(&outcome.encode().unwrap()).unwrap().into_result()
+    }
+
+    pub(super) fn request(&mut self, request: OperatorRequest) -> Admission {
+        self.serial += 1;
+        let mut serial = [0; 16];
+        serial[..8].copy_from_slice(&self.serial.to_be_bytes());
+        Admission {
+            cluster: CLUSTER,
+            serial: RequestSerial::new(serial),
+            issued: self.now,
+            expires: self.now.plus_ms(HOUR),
+            request,
+        }
+    }
+
+    pub(super) fn ask(&mut self, request: OperatorRequest) -> Result<Applied, Reason> {
+        let admission = self.request(request);
+        self.act(Act::Admit(signed(&admission, &[("ann", &KEYS.ann), ("bob", &KEYS.bob)])))
+    }
+
+    pub(super) fn join(&mut self, machine: Machine, role: NodeRole) -> Result<Applied, Reason> {
+        self.act(Act::Join(Box::new(machine.joining(role, None))))
+    }
+
+    pub(super) fn allow_and_join(&mut self, machine: Machine, role: NodeRole) {
+        self.ask(OperatorRequest::AllowEk { ek: machine.ek(), role }).unwrap();
+        self.join(machine, role).unwrap();
+    }
+
+    pub(super) fn ticket(&mut self, id: u8, role: NodeRole) -> TicketPublic {
+        let ticket = TicketPublic::new([id; 32]);
+        let expires = self.now.plus_ms(HOUR);
+        self.ask(OperatorRequest::IssueTicket { ticket, role, expires }).unwrap();
+        ticket
+    }
+
+    pub(super) fn invite(&mut self, id: u8) -> InvitePublic {
+        let invite = InvitePublic::new([id; 32]);
+        let expires = self.now.plus_ms(HOUR);
+        self.ask(OperatorRequest::Invite { invite, quota_bytes: 1_000, expires }).unwrap();
+        invite
+    }
+
+    pub(super) fn put(&mut self, by: SpiffeSubject, planned: Planned) -> Result<Applied, Reason> {
+        let Planned { expected, change, map } = planned;
+        let map = sign::sign_value(&KEYS.map, labels::SHARD_MAP, &map).unwrap();
+        self.act_by(by, Act::PutMap(PutMap { expected, change, map }))
+    }
+
+    pub(super) fn map(&self) -> &ShardMap {
+        self.state.map().unwrap().1
+    }
+
+    /// Group 1 and 2 founded on machines 1 and 2.
+    pub(super) fn with_groups() -> Self {
+        let mut world = Self::founded();
+        world.allow_and_join(Machine(1), NodeRole::Node);
+        world.allow_and_join(Machine(2), NodeRole::Node);
+        let planned = crate::plan::plan_groups(&world.state, 2).unwrap();
+        world.put(operator("ann"), planned).unwrap();
+        for group in [GroupId(1), GroupId(2)] {
+            let (machine, replica) = world.holder(group);
+            let subject = KeySubject::Dmk(group);
+            let rows = vec![wrap(subject, 1, machine, Some(machine), 3), wrap(subject, 1, machine, None, 3)];
+            world.act_by(SpiffeSubject::Node(machine.node()), Act::PutWraps(rows)).unwrap();
+            let planned = crate::plan::plan_founded(&world.state, group, replica).unwrap();
+            world.put(SpiffeSubject::Node(machine.node()), planned).unwrap();
+        }
+        world
+    }
+
+    pub(super) fn holder(&self, group: GroupId) -> (Machine, ReplicaId) {
+        let replica = &self.map().group(group).unwrap().replicas[0];
+        let machine = (0..8).map(Machine).find(|machine| machine.node() == replica.node).unwrap();
+        (machine, replica.replica)
+    }
+}
+
+pub(super) fn operator(name: &str) -> SpiffeSubject {
+    SpiffeSubject::Operator(name.parse().unwrap())
+}
+
+pub(super) fn signed(admission: &Admission, by: &[(&str, &SoftSigner)]) -> SignedAdmission {
+    let bytes = codec::encode(admission).unwrap();
+    let sign = |(name, key): &(&str, &SoftSigner)| {
+        (name.parse().unwrap(), sign::sign_labelled(*key, labels::ADMISSION, &bytes).unwrap())
+    };
+    SignedAdmission { signatures: by.iter().map(sign).collect(), bytes }
+}
+
+/// A map change that nobody planned.
+pub(super) fn unplanned(change: MapChange, map: ShardMap) -> Planned {
+    Planned { expected: holdfast_domain::MapEpoch(map.epoch.0 - 1), change, map }
+}
