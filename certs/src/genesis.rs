@@ -1,6 +1,6 @@
 //! The genesis record's signature: made by the root before its key is sealed away, checked by everyone after the pin.
 
-use holdfast_domain::{ClusterId, Genesis, RootHash, Signed, genesis::MAX_GENESIS};
+use holdfast_domain::{ClusterId, Genesis, RootHash, Signed, TrustDomain, genesis::MAX_GENESIS};
 use holdfast_keys::{P256Public, labels, sign, verify_value};
 
 use crate::{RootCertificate, root_certificate::parse_x509};
@@ -18,9 +18,9 @@ pub enum GenesisError {
     /// It names another root.
     #[error("the genesis record names root {0}, another one")]
     Root(RootHash),
-    /// It names another cluster.
-    #[error("the genesis record is for cluster {0}, another one")]
-    Cluster(ClusterId),
+    /// It names another cluster or trust domain.
+    #[error("the genesis record is for cluster {0} in trust domain {1}, and the root for another one")]
+    Cluster(ClusterId, TrustDomain),
 }
 
 impl RootCertificate {
@@ -36,8 +36,8 @@ impl RootCertificate {
         if genesis.root != self.hash() {
             return Err(GenesisError::Root(genesis.root));
         }
-        if genesis.cluster != self.cluster() {
-            return Err(GenesisError::Cluster(genesis.cluster));
+        if genesis.cluster != self.cluster() || genesis.trust_domain != *self.trust_domain() {
+            return Err(GenesisError::Cluster(genesis.cluster, genesis.trust_domain));
         }
         Ok(genesis)
     }

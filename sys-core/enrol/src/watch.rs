@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::registries::Registries;
 
 pub use event::EventError;
+pub(crate) use event::voter;
 
 /// Waiting time after a stream ended.
 const BACKOFF: Duration = Duration::from_millis(200);

@@ -120,7 +120,7 @@ fn newer_lineage(view: &View, known: &View) -> bool {
     }
 }
 
-fn voter(row: Voter) -> Result<VoterEndpoint, IdError> {
+pub(crate) fn voter(row: Voter) -> Result<VoterEndpoint, IdError> {
     let Voter { node_id, replica_id, address, spki_hash } = row;
     Ok(VoterEndpoint {
         node: node_id.as_ref().try_into()?,
