@@ -151,7 +151,7 @@ proptest! {
                 if Some(place) == cut {
                     state = State::restore(&state.snapshot().unwrap()).unwrap();
                 }
-                let index = (place as u64 + 1) << 10;
+                let index = (u64::try_from(place).unwrap() + 1) << 10;
                 outcomes.push(state.apply(index, Command::decode(bytes).unwrap()).encode().unwrap());
             }
             (state.hash().unwrap(), outcomes)

@@ -226,7 +226,7 @@ impl World {
     pub(super) fn act_by(&mut self, by: SpiffeSubject, act: Act) -> Result<Applied, Reason> {
         let command = Command { now: self.now, by, act };
         let bytes = command.encode().unwrap();
-        let index = (self.log.len() as u64 + 1) << 10;
+        let index = (u64::try_from(self.log.len()).unwrap() + 1) << 10;
         let outcome = self.state.apply(index, Command::decode(&bytes).unwrap());
         self.log.push(bytes);
         self.state.check().unwrap();
