@@ -144,3 +144,113 @@ pub fn verify(
     }
     Ok(VerifiedAdmission { admission, signers })
 }
+
+#[cfg(test)]
+mod tests {
+    use holdfast_domain::{EkHash, NodeRole, RequestSerial, Signature64, UnixMs};
+    use holdfast_keys::{Signer, SoftSigner, sign_labelled};
+
+    use super::*;
+
+    const CLUSTER: ClusterId = ClusterId::new([1; 16]);
+
+    fn name(index: usize) -> OperatorName {
+        format!("operator-{index}").parse().unwrap()
+    }
+
+    fn operators(signers: &[SoftSigner]) -> Vec<OperatorKey> {
+        let key = |(index, signer): (usize, &SoftSigner)| OperatorKey {
+            name: name(index),
+            key: signer.public().to_point(),
+        };
+        signers.iter().enumerate().map(key).collect()
+    }
+
+    fn three() -> (Vec<SoftSigner>, OperatorSet) {
+        let signers: Vec<_> = (0..3).map(|_| SoftSigner::generate().unwrap()).collect();
+        let set = OperatorSet::new(&operators(&signers), 2).unwrap();
+        (signers, set)
+    }
+
+    fn request(cluster: ClusterId) -> Vec<u8> {
+        let request = OperatorRequest::AllowEk { ek: EkHash::new([7; 32]), role: NodeRole::Node };
+        let (issued, expires) = (UnixMs(1), UnixMs(2));
+        codec::encode(&Admission { cluster, serial: RequestSerial::new([3; 16]), issued, expires, request })
+            .unwrap()
+    }
+
+    fn signed(signers: &[SoftSigner], by: &[usize], bytes: Vec<u8>) -> SignedAdmission {
+        let sign = |index: &usize| {
+            (name(*index), sign_labelled(&signers[*index], labels::ADMISSION, &bytes).unwrap())
+        };
+        SignedAdmission { signatures: by.iter().map(sign).collect(), bytes }
+    }
+
+    fn reason(result: Result<VerifiedAdmission, Denial>) -> Reason {
+        result.unwrap_err().reason
+    }
+
+    #[test]
+    fn the_threshold_of_operators_admits() {
+        let (signers, set) = three();
+        let verified = verify(CLUSTER, &set, &signed(&signers, &[2, 0], request(CLUSTER))).unwrap();
+        assert_eq!(verified.signers(), [name(2), name(0)]);
+        assert!(matches!(verified.request(), OperatorRequest::AllowEk { .. }));
+    }
+
+    #[test]
+    fn too_few_repeated_foreign_or_wrong_signatures_are_refused() {
+        let (signers, set) = three();
+        for by in [&[][..], &[1], &[1, 1], &[1, 1, 1]] {
+            let result = verify(CLUSTER, &set, &signed(&signers, by, request(CLUSTER)));
+            assert_eq!(reason(result), Reason::AdmissionUnsigned);
+        }
+        let mut renamed = signed(&signers, &[0, 1], request(CLUSTER));
+        renamed.signatures[1].0 = name(2);
+        assert_eq!(reason(verify(CLUSTER, &set, &renamed)), Reason::AdmissionUnsigned);
+        let mut foreign = signed(&signers, &[0, 1, 2], request(CLUSTER));
+        foreign.signatures[2].0 = "nobody".parse().unwrap();
+        assert_eq!(reason(verify(CLUSTER, &set, &foreign)), Reason::AdmissionUnsigned);
+        let mut other = signed(&signers, &[0, 1], request(CLUSTER));
+        other.bytes = request(ClusterId::new([2; 16]));
+        assert_eq!(reason(verify(CLUSTER, &set, &other)), Reason::AdmissionUnsigned);
+    }
+
+    #[test]
+    fn a_signature_under_another_label_is_refused() {
+        let (signers, set) = three();
+        let mut wrong = signed(&signers, &[0, 1], request(CLUSTER));
+        wrong.signatures[0].1 = sign_labelled(&signers[0], labels::OPERATOR_SET, &wrong.bytes).unwrap();
+        assert_eq!(reason(verify(CLUSTER, &set, &wrong)), Reason::AdmissionUnsigned);
+    }
+
+    #[test]
+    fn another_cluster_noise_and_excess_are_refused() {
+        let (signers, set) = three();
+        let other = signed(&signers, &[0, 1], request(ClusterId::new([2; 16])));
+        assert_eq!(reason(verify(CLUSTER, &set, &other)), Reason::WrongCluster);
+        let noise = signed(&signers, &[0, 1], vec![9; 40]);
+        assert_eq!(reason(verify(CLUSTER, &set, &noise)), Reason::Malformed);
+        let mut many = signed(&signers, &[0, 1], request(CLUSTER));
+        many.signatures = vec![(name(0), Signature64([0; 64])); SIGNATURES_MAX + 1];
+        assert_eq!(reason(verify(CLUSTER, &set, &many)), Reason::Malformed);
+    }
+
+    #[test]
+    fn sets_that_count_one_person_twice_or_demand_nothing_are_refused() {
+        let (signers, _) = three();
+        let whole = operators(&signers);
+        assert_eq!(OperatorSet::new(&[], 1), Err(OperatorSetError::Size(0)));
+        assert_eq!(OperatorSet::new(&whole, 0), Err(OperatorSetError::Threshold(0)));
+        assert_eq!(OperatorSet::new(&whole, 4), Err(OperatorSetError::Threshold(4)));
+        let mut same_key = whole.clone();
+        same_key[1].key = same_key[0].key;
+        assert_eq!(OperatorSet::new(&same_key, 2), Err(OperatorSetError::Repeated(name(1))));
+        let mut same_name = whole.clone();
+        same_name[1].name = name(0);
+        assert_eq!(OperatorSet::new(&same_name, 2), Err(OperatorSetError::Repeated(name(0))));
+        let mut off_curve = whole;
+        off_curve[2].key.y[0] ^= 1;
+        assert_eq!(OperatorSet::new(&off_curve, 2), Err(OperatorSetError::Key(name(2))));
+    }
+}

@@ -187,3 +187,100 @@ pub fn approval_message(
 fn signed_message(approved: &PolicyDigest, reference: &PolicyRef) -> Vec<u8> {
     [*approved.as_bytes(), *reference.as_bytes()].concat()
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use holdfast_keys::{Secret32, Signer, SoftSigner};
+
+    use super::*;
+
+    fn signer() -> SoftSigner {
+        SoftSigner::generate().unwrap()
+    }
+
+    fn signed(
+        signer: &SoftSigner,
+        cluster: ClusterId,
+        role: NodeRole,
+        policy_epoch: PolicyEpoch,
+        selection: &PcrSelection,
+        pcrs: &[PcrValue],
+    ) -> PcrApproval {
+        let message = approval_message(cluster, role, policy_epoch, selection, pcrs).unwrap();
+        let signature = signer.sign(&message).unwrap();
+        PcrApproval { role, policy_epoch, selection: selection.clone(), pcrs: pcrs.to_vec(), signature }
+    }
+
+    /// An approval by a fresh policy key, checked.
+    pub(crate) fn approve(
+        cluster: ClusterId,
+        role: NodeRole,
+        epoch: PolicyEpoch,
+        selection: &PcrSelection,
+        pcrs: &[PcrValue],
+    ) -> PcrPolicyProof {
+        let signer = signer();
+        let key = PolicyKey::new(&signer.public().to_point()).unwrap();
+        key.verify(cluster, &signed(&signer, cluster, role, epoch, selection, pcrs)).unwrap()
+    }
+
+    fn sample(signer: &SoftSigner) -> (ClusterId, PcrApproval) {
+        let cluster = ClusterId::new([1; 16]);
+        let selection = PcrSelection::try_from(vec![7]).unwrap();
+        let pcrs = [PcrValue { index: 7, digest: [1; 32] }];
+        (cluster, signed(signer, cluster, NodeRole::Node, PolicyEpoch(3), &selection, &pcrs))
+    }
+
+    #[test]
+    fn a_proof_opens_what_was_sealed_for_its_role_and_epoch() {
+        let signer = signer();
+        let key = PolicyKey::new(&signer.public().to_point()).unwrap();
+        let (cluster, approval) = sample(&signer);
+        let proof = key.verify(cluster, &approval).unwrap();
+        assert_eq!(proof.sealing_policy(), key.sealing_policy(cluster, NodeRole::Node, PolicyEpoch(3)));
+        assert_ne!(proof.sealing_policy(), key.sealing_policy(cluster, NodeRole::Node, PolicyEpoch(4)));
+        assert_ne!(proof.sealing_policy(), key.sealing_policy(cluster, NodeRole::Registry, PolicyEpoch(3)));
+    }
+
+    #[test]
+    fn an_approval_for_anything_else_is_refused() {
+        let signer = signer();
+        let key = PolicyKey::new(&signer.public().to_point()).unwrap();
+        let (cluster, good) = sample(&signer);
+        let mut pcrs = good.clone();
+        pcrs.pcrs[0].digest[0] ^= 1;
+        let wrong = [
+            PcrApproval { role: NodeRole::Registry, ..good.clone() },
+            PcrApproval { policy_epoch: PolicyEpoch(4), ..good.clone() },
+            PcrApproval { signature: Signature64([0; 64]), ..good.clone() },
+            pcrs,
+        ];
+        for approval in wrong {
+            assert_eq!(key.verify(cluster, &approval), Err(ApprovalError::Signature));
+        }
+        assert_eq!(key.verify(ClusterId::new([2; 16]), &good), Err(ApprovalError::Signature));
+        let other = PolicyKey::new(&SoftSigner::generate().unwrap().public().to_point()).unwrap();
+        assert_eq!(other.verify(cluster, &good), Err(ApprovalError::Signature));
+        let empty = PcrApproval { pcrs: Vec::new(), ..good };
+        assert!(matches!(key.verify(cluster, &empty), Err(ApprovalError::Values(_))));
+    }
+
+    #[test]
+    fn a_wrapped_key_opens_on_its_own_machine_only() {
+        use crate::{soft::SoftTpm, wrap};
+        let (tpm, other) = (SoftTpm::new().unwrap(), SoftTpm::new().unwrap());
+        let key = PolicyKey::new(&signer().public().to_point()).unwrap();
+        let policy = key.sealing_policy(ClusterId::new([1; 16]), NodeRole::Node, PolicyEpoch(1));
+        let target = wrap::TpmTarget { ek: tpm.ek(), ak_name: tpm.ak().name(), srk: &tpm.srk };
+        let mut blob = wrap::wrap_key(&target, &policy, &[7; 32]).unwrap();
+        assert!(tpm.unwrap(&blob).unwrap().equals(&Secret32::from_bytes([7; 32])));
+        assert!(other.unwrap(&blob).is_err());
+        let secret = tpm.activate(&blob.credential).unwrap();
+        let foreign = wrap::TpmTarget { srk: &other.srk, ..target };
+        assert!(matches!(wrap::open(&foreign, &secret, &blob), Err(wrap::WrapError::Aead(_))));
+        let opened = wrap::open(&target, &secret, &blob).unwrap();
+        assert_eq!(Public::parse(&opened.obj_public).unwrap().auth_policy(), policy.as_bytes());
+        blob.sealed[30] ^= 1;
+        assert!(tpm.unwrap(&blob).is_err());
+    }
+}

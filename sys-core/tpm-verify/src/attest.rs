@@ -5,8 +5,8 @@ use holdfast_domain::PcrSelection;
 
 use crate::limits::{ATTEST_MAX, DIGEST_MAX};
 use crate::name::Name;
-use crate::pcr::read_selection;
-use crate::wire::{Malformed, Reader};
+use crate::pcr::{read_selection, selection_to_tpm};
+use crate::wire::{Malformed, Reader, put_sized};
 
 /// `TPM_GENERATED_VALUE`: a restricted key signs no outside data that starts with it.
 const MAGIC: u32 = 0xff54_4347;
@@ -89,6 +89,36 @@ impl Attest {
         };
         reader.finish("attestation")?;
         Ok(Self { qualified_signer, extra_data, clock, firmware_version, body })
+    }
+
+    /// The bytes that a TPM would sign.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, Malformed> {
+        let Self { qualified_signer, extra_data, clock, firmware_version, body } = self;
+        let ClockInfo { clock_ms, reset_count, restart_count, safe } = clock;
+        let kind = match body {
+            Body::Certify { .. } => ST_CERTIFY,
+            Body::Quote { .. } => ST_QUOTE,
+        };
+        let mut out = MAGIC.to_be_bytes().to_vec();
+        out.extend_from_slice(&kind.to_be_bytes());
+        put_sized(&mut out, qualified_signer.as_bytes(), "qualified signer")?;
+        put_sized(&mut out, extra_data, "extra data")?;
+        out.extend_from_slice(&clock_ms.to_be_bytes());
+        out.extend_from_slice(&reset_count.to_be_bytes());
+        out.extend_from_slice(&restart_count.to_be_bytes());
+        out.push(u8::from(*safe));
+        out.extend_from_slice(&firmware_version.to_be_bytes());
+        match body {
+            Body::Certify { name, qualified_name } => {
+                put_sized(&mut out, name.as_bytes(), "certified name")?;
+                put_sized(&mut out, qualified_name.as_bytes(), "certified qualified name")?;
+            }
+            Body::Quote { selection, digest } => {
+                out.extend_from_slice(&selection_to_tpm(selection));
+                put_sized(&mut out, digest, "quote digest")?;
+            }
+        }
+        Ok(out)
     }
 }
 

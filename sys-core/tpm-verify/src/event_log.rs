@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_domain::PcrValue;
 
-use crate::alg::{ALG_SHA256, sha256};
+use crate::alg::sha256;
 use crate::limits::{EVENT_LOG_MAX, EVENTS_MAX, PCR_COUNT};
 use crate::wire::Malformed;
 
@@ -89,8 +89,7 @@ fn apply(pcrs: &mut BTreeMap<u8, [u8; 32]>, event: &Event<'_>) -> Result<(), Eve
     Ok(())
 }
 
-/// TPM algorithm of the digest we replay.
-const REPLAYED: u16 = ALG_SHA256;
-
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::sample;

@@ -56,3 +56,6 @@ pub fn verify(context: &VerifyContext<'_>, evidence: &JoinEvidence) -> Result<At
         transcript,
     })
 }
+
+#[cfg(test)]
+mod tests;

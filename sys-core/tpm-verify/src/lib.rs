@@ -12,6 +12,8 @@ pub mod credential;
 mod denial;
 pub mod ek_certificate;
 pub mod event_log;
+#[cfg(test)]
+mod fuzzed;
 pub mod import;
 pub mod join;
 #[cfg(test)]
@@ -26,6 +28,9 @@ mod prefixed;
 pub mod public;
 pub mod roles;
 pub mod signature;
+pub mod soft;
+#[cfg(test)]
+mod testing;
 mod transcript;
 mod wire;
 pub mod wrap;
@@ -42,6 +47,7 @@ pub use parent::ProtectError;
 pub use policy::{PolicyDigest, PolicyRef};
 pub use public::Public;
 pub use roles::{AkPublic, EkPublic, SrkPublic, TlsPublic};
+pub use soft::{SoftJoin, SoftTpm};
 pub use transcript::{Transcript, TranscriptParts};
 pub use wire::Malformed;
 pub use wrap::TpmTarget;

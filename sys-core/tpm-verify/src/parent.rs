@@ -41,7 +41,7 @@ pub(crate) enum SeedUse {
 }
 
 impl SeedUse {
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Identity => "IDENTITY",
             Self::Duplicate => "DUPLICATE",
@@ -60,9 +60,9 @@ pub(crate) enum Freshness<'a> {
 
 /// A seed, and the form in which only the parent recovers it.
 pub(crate) struct Seed {
-    hash: HashAlg,
-    symmetric: Symmetric,
-    secret: Zeroizing<Vec<u8>>,
+    pub(crate) hash: HashAlg,
+    pub(crate) symmetric: Symmetric,
+    pub(crate) secret: Zeroizing<Vec<u8>>,
     /// The content of a `TPM2B_ENCRYPTED_SECRET`.
     pub(crate) encrypted: Vec<u8>,
 }
@@ -95,11 +95,21 @@ impl Seed {
         Ok(out)
     }
 
+    /// `HMAC(ct ‖ Name)` under the seed's integrity key.
+    pub(crate) fn integrity(&self, object: &Name, cipher_text: &[u8]) -> Zeroizing<Vec<u8>> {
+        let key = kdf_a(self.hash, &self.secret, "INTEGRITY", &[], &[], self.hash.len().saturating_mul(8));
+        self.hash.hmac(&key, &[cipher_text, object.as_bytes()])
+    }
+
+    /// The key that encrypts for `object`, of as many bits as the parent's cipher takes.
+    pub(crate) fn storage_key(&self, object: &Name, bits: u16) -> Zeroizing<Vec<u8>> {
+        kdf_a(self.hash, &self.secret, "STORAGE", object.as_bytes(), &[], bits)
+    }
+
     fn encrypt(&self, object: &Name, payload: &mut [u8]) -> Result<(), ProtectError> {
-        let key = |bits| kdf_a(self.hash, &self.secret, "STORAGE", object.as_bytes(), &[], bits);
         match self.symmetric {
-            Symmetric::Aes128Cfb => cfb::<aes::Aes128>(&key(128), payload),
-            Symmetric::Aes256Cfb => cfb::<aes::Aes256>(&key(256), payload),
+            Symmetric::Aes128Cfb => cfb::<aes::Aes128>(&self.storage_key(object, 128), payload),
+            Symmetric::Aes256Cfb => cfb::<aes::Aes256>(&self.storage_key(object, 256), payload),
             Symmetric::Null => Err(ProtectError::NotAParent),
         }
     }

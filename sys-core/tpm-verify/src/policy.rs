@@ -89,3 +89,24 @@ impl std::fmt::Debug for PolicyRef {
         write!(f, "PolicyRef({})", hex::encode(self.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frozen_reference_and_its_policy_are_made_again() {
+        // Computed independently from the definitions.
+        let reference = policy_ref(ClusterId::new([1; 16]), NodeRole::Registry, PolicyEpoch(7));
+        assert_eq!(
+            hex::encode(reference.as_bytes()),
+            "21f1f92a96fe715f3ad19682dac109e7fa5e4808d7cf06ad10bd196d3e5b68bb"
+        );
+        let key = Name::parse(&[&[0, 0x0b][..], &[5; 32]].concat()).unwrap();
+        let policy = authorize_policy(&key, &reference);
+        assert_eq!(
+            hex::encode(policy.as_bytes()),
+            "283ecab8579d04a73c8976e26434398fa7597cdf53f54518fe68f498c60dbd55"
+        );
+    }
+}

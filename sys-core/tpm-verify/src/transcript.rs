@@ -84,3 +84,31 @@ impl std::fmt::Debug for Transcript {
         write!(f, "Transcript({})", hex::encode(self.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frozen_transcript_is_made_again() {
+        let name = |byte: u8| Name::parse(&[&[0, 0x0b][..], &[byte; 32]].concat()).unwrap();
+        let transcript = Transcript::new(&TranscriptParts {
+            cluster: ClusterId::new([1; 16]),
+            challenge: ChallengeId::new([2; 16]),
+            nonce: &[3; 32],
+            exporter: &[4; 32],
+            ek: &name(5),
+            ak: &name(6),
+            srk: &name(7),
+            tls: &name(8),
+            csr: b"csr",
+            listener_csr: b"listener csr",
+            role: NodeRole::Node,
+        });
+        // Computed independently over the length-prefixed fields.
+        assert_eq!(
+            hex::encode(transcript.as_bytes()),
+            "29c6a19f7624979d087b1328356fcf5555b2b31725c75a61854adf11b7f808e1"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Reading events: little-endian, unlike everything a TPM writes itself.
 
-use super::REPLAYED;
+use crate::alg::ALG_SHA256;
 use crate::wire::{Malformed, Reader};
 
 /// Digest algorithms that one log carries: at most one for each bank.
@@ -51,7 +51,7 @@ impl<'a> LogReader<'a> {
             let declared = self.sizes.iter().find(|(known, _)| *known == algorithm);
             let (_, size) = declared.ok_or(Malformed::Invalid("event digest algorithm"))?;
             let digest = self.rest.take(*size, "event digest")?;
-            if algorithm == REPLAYED {
+            if algorithm == ALG_SHA256 {
                 sha256 = Some(digest.try_into().map_err(|_| Malformed::Invalid("event digest"))?);
             }
         }
