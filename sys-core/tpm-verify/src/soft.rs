@@ -3,6 +3,7 @@
 //! whoever holds it opens what was wrapped to it.
 
 mod areas;
+pub mod cost;
 pub(crate) mod csr;
 mod storage;
 
