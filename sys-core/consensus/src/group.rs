@@ -1,12 +1,19 @@
 //! One replica of one group.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_domain::{GroupId, ReplicaId};
+use openraft::ChangeMembers;
+use openraft::error::{ClientWriteError, InitializeError, RaftError};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
-use crate::{GroupStatus, Member};
+use crate::propose::{Fate, Way};
+use crate::replica::Replica;
+use crate::types::Types;
+use crate::{GroupStatus, Member, Role, limits};
 
 /// A command that was committed and applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +42,7 @@ pub enum ProposeError {
         /// Who does, as far as known.
         leader: Option<ReplicaId>,
     },
-    /// It was certainly not accepted: longer than [`crate::limits::MAX_COMMAND_BYTES`].
+    /// It was certainly not accepted: longer than [`limits::MAX_COMMAND_BYTES`].
     #[error("a command of {len} bytes exceeds the limit")]
     TooLarge {
         /// Its length.
@@ -137,109 +144,386 @@ pub enum WaitError {
     },
 }
 
+/// A command that was submitted and not yet answered.
+#[must_use = "a submitted command is answered here"]
+pub struct Pending {
+    group: GroupId,
+    answer: Submitted,
+}
+
+type Submitted = tokio::sync::oneshot::Receiver<Result<Applied, Fate>>;
+
+impl Pending {
+    /// Waits for the command's result, [`limits::DEFAULT_PATIENCE`] at most.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
+    pub async fn applied(self) -> Result<Applied, ProposeError> {
+        let Self { group, answer } = self;
+        // A little longer than the proposer tries, so that its definite answer arrives.
+        match timeout(limits::DEFAULT_PATIENCE + Duration::from_secs(1), answer).await {
+            Ok(Ok(Ok(applied))) => Ok(applied),
+            Ok(Ok(Err(fate))) => Err(propose_error(group, fate)),
+            Ok(Err(_)) | Err(_) => Err(ProposeError::Unknown { group }),
+        }
+    }
+}
+
+fn propose_error(group: GroupId, fate: Fate) -> ProposeError {
+    match fate {
+        Fate::NoLeader => ProposeError::NoLeader { group },
+        Fate::NotLeader(leader) => ProposeError::NotLeader { group, leader },
+        Fate::Overloaded => ProposeError::Overloaded { group },
+        Fate::Unknown => ProposeError::Unknown { group },
+        Fate::Stopped => ProposeError::Stopped { group },
+    }
+}
+
 /// A running replica. Cheap to clone; stops with [`Group::shutdown`] only.
 #[derive(Clone)]
-pub struct Group {}
+pub struct Group(Arc<Replica>);
 
 impl Group {
+    pub(crate) fn new(replica: Arc<Replica>) -> Self {
+        Self(replica)
+    }
+
     /// The group.
     pub fn id(&self) -> GroupId {
-        todo!()
+        self.0.group()
     }
 
     /// This replica.
     pub fn replica(&self) -> ReplicaId {
-        todo!()
+        self.0.id()
     }
 
-    /// Starts a new group with these voters. Does nothing on a replica that already has a membership.
+    /// Starts a new group with these voters, the same on each of them. Does nothing on a replica that already has a
+    /// log.
+    ///
+    /// # Errors
+    /// When this replica is not among them, or they cannot be a membership.
     pub async fn bootstrap(&self, members: BTreeMap<ReplicaId, Member>) -> Result<(), MembershipError> {
-        todo!()
+        let group = self.id();
+        for member in members.values() {
+            self.check_member(member)?;
+        }
+        if members.len() > limits::MAX_MEMBERS {
+            return Err(MembershipError::Refused { group, reason: "too many members".into() });
+        }
+        let members: BTreeMap<u64, Member> = members.into_iter().map(|(id, member)| (id.0, member)).collect();
+        match self.0.raft().initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::APIError(error)) => {
+                Err(MembershipError::Refused { group, reason: error.to_string() })
+            }
+            Err(RaftError::Fatal(_)) => Err(MembershipError::Stopped { group }),
+        }
     }
 
-    /// Commits a command, through the leader, wherever it is. Waits [`crate::limits::DEFAULT_PATIENCE`] at most.
+    /// Commits a command through the leader, wherever it is. Waits [`limits::DEFAULT_PATIENCE`] at most.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
     pub async fn propose(&self, command: Vec<u8>) -> Result<Applied, ProposeError> {
-        todo!()
+        self.submit_way(command, Way::Anywhere)?.applied().await
     }
 
     /// Commits a command only if this replica leads in `term`: for commands that were prepared against its state.
+    ///
+    /// # Errors
+    /// See [`ProposeError`].
     pub async fn propose_in_term(&self, term: u64, command: Vec<u8>) -> Result<Applied, ProposeError> {
-        todo!()
+        self.submit_in_term(term, command)?.applied().await
     }
 
-    /// Makes the following reads of this replica's state linearizable: asks the leader for its confirmed index and
-    /// waits until it is applied here. Returns the index.
+    /// As [`Group::propose_in_term`], without waiting: commands reach the log in the order of these calls.
+    ///
+    /// # Errors
+    /// Those that are known at once.
+    pub fn submit_in_term(&self, term: u64, command: Vec<u8>) -> Result<Pending, ProposeError> {
+        self.submit_way(command, Way::HereInTerm(term))
+    }
+
+    fn submit_way(&self, command: Vec<u8>, way: Way) -> Result<Pending, ProposeError> {
+        let group = self.id();
+        if command.len() > limits::MAX_COMMAND_BYTES {
+            return Err(ProposeError::TooLarge { len: command.len() });
+        }
+        let answer = self
+            .0
+            .submit(command.into(), way, limits::DEFAULT_PATIENCE)
+            .map_err(|fate| propose_error(group, fate))?;
+        Ok(Pending { group, answer })
+    }
+
+    /// Makes the reads that follow linearizable: asks the leader for its confirmed index and waits until that is
+    /// applied here. Returns the index.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; waits [`limits::DEFAULT_PATIENCE`] at most.
     pub async fn read_index(&self) -> Result<u64, ReadError> {
-        todo!()
+        let group = self.id();
+        let deadline = Instant::now() + limits::DEFAULT_PATIENCE;
+        let index = loop {
+            let now = Instant::now();
+            if self.0.has_stopped() {
+                return Err(ReadError::Stopped { group });
+            }
+            match timeout(deadline.saturating_duration_since(now), self.0.read_index()).await {
+                Ok(Some(index)) => break index,
+                Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(_) => return Err(ReadError::NoLeader { group }),
+            }
+        };
+        match self.wait_applied(index, deadline.saturating_duration_since(Instant::now())).await {
+            Ok(()) => Ok(index),
+            Err(WaitError::Timeout { group }) => Err(ReadError::Behind { group }),
+            Err(WaitError::Stopped { group }) => Err(ReadError::Stopped { group }),
+        }
     }
 
     /// Waits until an index is applied here.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
     pub async fn wait_applied(&self, index: u64, patience: Duration) -> Result<(), WaitError> {
-        todo!()
+        let group = self.id();
+        let mut applied = self.0.applied();
+        match timeout(patience, applied.wait_for(|applied| *applied >= Some(index))).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(WaitError::Stopped { group }),
+            Err(_) => Err(WaitError::Timeout { group }),
+        }
     }
 
     /// Waits until this replica knows a leader.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
     pub async fn wait_leader(&self, patience: Duration) -> Result<ReplicaId, WaitError> {
-        todo!()
+        self.wait_for(patience, |status| status.leader).await
     }
 
     /// Waits until this replica leads and has applied an entry of its own term; returns the term.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
     pub async fn wait_leading(&self, patience: Duration) -> Result<u64, WaitError> {
-        todo!()
+        self.wait_for(patience, |_| self.leading_term()).await
+    }
+
+    /// Waits until a member's log is at most `lag` entries behind this leader's.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
+    pub async fn wait_caught_up(
+        &self,
+        replica: ReplicaId,
+        lag: u64,
+        patience: Duration,
+    ) -> Result<(), WaitError> {
+        self.wait_for(patience, |status| {
+            let matched = status.matched.get(&replica).copied().flatten()?;
+            (matched.saturating_add(lag) >= status.last_log?).then_some(())
+        })
+        .await
+    }
+
+    /// Waits until the status says something; the way out when the replica stops.
+    async fn wait_for<T>(
+        &self,
+        patience: Duration,
+        mut said: impl FnMut(&GroupStatus) -> Option<T>,
+    ) -> Result<T, WaitError> {
+        let group = self.id();
+        let mut status = self.watch();
+        let wait = async {
+            loop {
+                {
+                    let status = status.borrow_and_update();
+                    if status.role == Role::Stopped {
+                        return Err(WaitError::Stopped { group });
+                    }
+                    if let Some(said) = said(&status) {
+                        return Ok(said);
+                    }
+                }
+                if status.changed().await.is_err() {
+                    return Err(WaitError::Stopped { group });
+                }
+            }
+        };
+        timeout(patience, wait).await.unwrap_or(Err(WaitError::Timeout { group }))
     }
 
     /// The term in which this replica leads with every earlier entry applied, or `None`.
     pub fn leading_term(&self) -> Option<u64> {
-        todo!()
+        self.0.leading_term()
     }
 
-    /// Adds a replica without a vote and waits until it has caught up. On the leader only, like every change below.
+    /// Adds a replica without a vote. Returns when that is committed; see [`Group::wait_caught_up`]. On the leader
+    /// only, like every change below.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
     pub async fn add_learner(&self, replica: ReplicaId, member: Member) -> Result<(), MembershipError> {
-        todo!()
+        let known = self.status().membership;
+        if known.members.contains_key(&replica) {
+            return Err(self.refused("the replica is a member already"));
+        }
+        if known.members.len() >= limits::MAX_MEMBERS {
+            return Err(self.refused("too many members"));
+        }
+        self.check_member(&member)?;
+        self.changed(self.0.raft().add_learner(replica.0, member, false).await)
     }
 
     /// Gives learners a vote.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
     pub async fn promote(&self, replicas: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
-        todo!()
+        self.change(ChangeMembers::AddVoterIds(ids(&replicas))).await
     }
 
-    /// Sets the voters to exactly these (all must be members); others leave the group for ever.
+    /// Sets the voters to exactly these, all members already; voters that are not among them leave for ever.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
     pub async fn change_membership(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
-        todo!()
+        self.change(ChangeMembers::ReplaceAllVoters(ids(&voters))).await
     }
 
     /// Removes replicas, voters or learners, for ever.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
     pub async fn remove(&self, replicas: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
-        todo!()
+        let voters = &self.status().membership.voters;
+        let (voters, learners): (BTreeSet<_>, BTreeSet<_>) =
+            replicas.into_iter().partition(|replica| voters.contains(replica));
+        if !voters.is_empty() {
+            self.change(ChangeMembers::RemoveVoters(ids(&voters))).await?;
+        }
+        if !learners.is_empty() {
+            self.change(ChangeMembers::RemoveNodes(ids(&learners))).await?;
+        }
+        Ok(())
     }
 
-    /// Updates what the membership says of replicas (address, pinned key).
+    /// Updates what the membership says of replicas: address, pinned key.
+    ///
+    /// # Errors
+    /// See [`MembershipError`].
     pub async fn update_members(&self, members: BTreeMap<ReplicaId, Member>) -> Result<(), MembershipError> {
-        todo!()
+        for member in members.values() {
+            self.check_member(member)?;
+        }
+        let known = self.status().membership;
+        if !members.keys().all(|replica| known.members.contains_key(replica)) {
+            return Err(self.refused("only members are updated"));
+        }
+        self.change(ChangeMembers::SetNodes(members.into_iter().map(|(id, member)| (id.0, member)).collect()))
+            .await
     }
 
-    /// Hands the lead to a voter and waits until somebody else leads.
+    async fn change(&self, change: ChangeMembers<u64, Member>) -> Result<(), MembershipError> {
+        self.changed(self.0.raft().change_membership(change, false).await)
+    }
+
+    fn check_member(&self, member: &Member) -> Result<(), MembershipError> {
+        if member.address.len() > limits::MAX_ADDRESS_BYTES {
+            return Err(self.refused("an address is too long"));
+        }
+        Ok(())
+    }
+
+    fn refused(&self, reason: &str) -> MembershipError {
+        MembershipError::Refused { group: self.id(), reason: reason.to_owned() }
+    }
+
+    fn changed<T>(
+        &self,
+        result: Result<T, RaftError<Types, ClientWriteError<Types>>>,
+    ) -> Result<(), MembershipError> {
+        let group = self.id();
+        match result {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
+                Err(MembershipError::NotLeader { group, leader: self.0.leader() })
+            }
+            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
+                Err(MembershipError::Unknown { group })
+            }
+            Err(RaftError::APIError(error)) => Err(self.refused(&error.to_string())),
+            Err(RaftError::Fatal(_)) => Err(MembershipError::Stopped { group }),
+        }
+    }
+
+    /// Hands the lead to a voter and waits until this replica follows it.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
     pub async fn transfer_leader(&self, to: ReplicaId, patience: Duration) -> Result<(), WaitError> {
-        todo!()
+        let stopped = |_| WaitError::Stopped { group: self.id() };
+        self.0.raft().trigger().transfer_leader(to.0).await.map_err(stopped)?;
+        self.wait_for(patience, |status| (status.leader == Some(to)).then_some(())).await
     }
 
-    /// Makes a snapshot and purges the log behind it now.
+    /// Hands the lead to the voter that is closest, if this replica leads and there is one. Best effort, for a quiet
+    /// stop.
+    pub async fn step_aside(&self, patience: Duration) {
+        let status = self.status();
+        if !status.leads() {
+            return;
+        }
+        let closest = status
+            .matched
+            .iter()
+            .filter(|(replica, _)| **replica != self.replica() && status.membership.voters.contains(replica))
+            .max_by_key(|(_, matched)| **matched);
+        if let Some((to, Some(_))) = closest
+            && let Err(error) = self.transfer_leader(*to, patience).await
+        {
+            tracing::info!(group = %self.id(), %to, %error, "lead_not_handed_over");
+        }
+    }
+
+    /// Campaigns now, without waiting for silence.
+    pub(crate) async fn elect(&self) {
+        if self.0.raft().trigger().elect(false).await.is_err() {
+            tracing::warn!(group = %self.id(), "replica_stopped_before_its_election");
+        }
+    }
+
+    /// Makes a snapshot of what is applied now and purges the log behind it, except for what is kept.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
     pub async fn snapshot_now(&self, patience: Duration) -> Result<(), WaitError> {
-        todo!()
+        let group = self.id();
+        let Some(applied) = *self.0.applied().borrow() else { return Ok(()) };
+        self.0.raft().trigger().snapshot().await.map_err(|_| WaitError::Stopped { group })?;
+        self.wait_for(patience, |status| (status.snapshot >= Some(applied)).then_some(())).await
     }
 
     /// The latest status.
     pub fn status(&self) -> GroupStatus {
-        todo!()
+        self.0.status().borrow().clone()
     }
 
     /// Follows the status: leader, term, applied index, membership.
     pub fn watch(&self) -> watch::Receiver<GroupStatus> {
-        todo!()
+        self.0.status().clone()
     }
 
     /// Stops the replica and syncs its machine. Its files stay.
     pub async fn shutdown(&self) {
-        todo!()
+        self.0.shut_down().await;
     }
+}
+
+fn ids(replicas: &BTreeSet<ReplicaId>) -> BTreeSet<u64> {
+    replicas.iter().map(|replica| replica.0).collect()
 }

@@ -1,80 +1,298 @@
 //! The groups of one process.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use holdfast_domain::{GroupId, ReplicaId};
-use holdfast_keys::LocalKey;
+use holdfast_keys::aead::Cipher;
+use holdfast_keys::{LocalKey, derive};
+use holdfast_proto::consensus::v1::raft_server::RaftServer;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::{Config, SnapshotPolicy};
+use tokio::sync::watch;
 
-use crate::{Group, Options, PeerAuth, PeerConnector, PeerDirectory, StateMachine};
+use crate::adapter::Adapter;
+use crate::log::{GroupLog, GroupLogError, LogEngine};
+use crate::net::{Hosted, Links, Network, Peers, RaftService};
+use crate::replica::{Parts, Replica};
+use crate::snapshot::SnapshotStore;
+use crate::types::Raft;
+use crate::{
+    Group, LogOpenError, Options, PeerAuth, PeerConnector, PeerDirectory, StateMachine, limits, watcher,
+};
 
-/// The log could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Placeholder.
-    #[error("io")]
-    Io(#[from] std::io::Error),
-}
+/// How long a leader that stops waits for its successor.
+const HAND_OVER: Duration = Duration::from_secs(1);
 
-/// A replica could not be started.
+/// A replica could not be started or removed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Placeholder.
-    #[error("io")]
-    Io(#[from] std::io::Error),
+    /// A replica of the group runs here.
+    #[error("group {group} runs here already")]
+    Running {
+        /// Which group.
+        group: GroupId,
+    },
+    /// The disk holds another replica of the group, which must be removed first: replica ids never come back.
+    #[error("the log holds replica {stored} of group {group}, not {wanted}")]
+    OtherReplica {
+        /// Which group.
+        group: GroupId,
+        /// Whose log it is.
+        stored: ReplicaId,
+        /// Who was to start.
+        wanted: ReplicaId,
+    },
+    /// Its log is damaged: this replica must not vote again.
+    #[error("the log of group {group} is damaged ({detail}): replace this replica, do not reuse its id")]
+    Damaged {
+        /// Which group.
+        group: GroupId,
+        /// What was found.
+        detail: String,
+    },
+    /// The state machine or the snapshot cannot be read, or they contradict the log.
+    #[error("the state of group {group} cannot be used")]
+    State {
+        /// Which group.
+        group: GroupId,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The process shuts down.
+    #[error("the process shuts down")]
+    Closed,
 }
 
 /// Everything consensus in one process. Cheap to clone.
 #[derive(Clone)]
-pub struct Groups {}
+pub struct Groups(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    config: Arc<Config>,
+    local: LocalKey,
+    log: Arc<LogEngine>,
+    links: Arc<Links>,
+    directory: Arc<dyn PeerDirectory>,
+    hosted: Hosted,
+    /// Held while a group starts or goes away.
+    changing: tokio::sync::Mutex<bool>,
+}
 
 impl Groups {
-    /// Opens the log in `options.dir`, sealed under `key` (taken by value: nobody else needs it).
+    /// Opens the log in `options.dir`, sealed under keys derived from `local`, which nobody else needs.
+    ///
+    /// # Errors
+    /// See [`LogOpenError`].
     pub async fn open(
         options: Options,
-        key: LocalKey,
+        local: LocalKey,
         connector: Arc<dyn PeerConnector>,
         directory: Arc<dyn PeerDirectory>,
-    ) -> Result<Self, OpenError> {
-        todo!()
+    ) -> Result<Self, LogOpenError> {
+        let dir = options.dir.clone();
+        let io_error = |source| LogOpenError::Io { dir: dir.clone(), source };
+        let config = config(&options).map_err(io_error)?;
+        make_private_dir(&options.dir).map_err(io_error)?;
+        let log_dir = options.dir.join("log");
+        let opened = tokio::task::spawn_blocking(move || (LogEngine::open(&log_dir, &local), local)).await;
+        let (log, local) = opened.map_err(|error| io_error(io::Error::other(error)))?;
+        Ok(Self(Arc::new(Inner {
+            options,
+            config: Arc::new(config),
+            local,
+            log: log?,
+            links: Arc::new(Links::new(connector)),
+            directory,
+            hosted: Hosted::default(),
+            changing: tokio::sync::Mutex::new(true),
+        })))
     }
 
-    /// Whether this process holds state of a replica (so that a wiped disk asks for a new replica id).
+    /// The replicas that have a log on this disk.
     pub fn stored(&self) -> Vec<(GroupId, ReplicaId)> {
-        todo!()
+        GroupLog::stored(&self.0.log)
+            .into_iter()
+            .map(|(group, replica)| (GroupId(group), ReplicaId(replica)))
+            .collect()
     }
 
-    /// Starts a replica, new or stored. A pristine replica waits for [`Group::bootstrap`] or for a leader's entries.
+    /// Starts a replica, new or stored. A new one waits for [`Group::bootstrap`] or for a leader's entries.
+    ///
+    /// # Errors
+    /// See [`StartError`].
     pub async fn start(
         &self,
         group: GroupId,
-        replica: ReplicaId,
+        id: ReplicaId,
         machine: Box<dyn StateMachine>,
     ) -> Result<Group, StartError> {
-        todo!()
+        let open = self.0.changing.lock().await;
+        if !*open {
+            return Err(StartError::Closed);
+        }
+        if self.get(group).is_some() {
+            return Err(StartError::Running { group });
+        }
+        let replica = self.0.start(group, id, machine).await?;
+        self.hosted_mut(|hosted| hosted.insert(group, replica.clone()));
+        let group = Group::new(replica);
+        campaign_alone(&group).await;
+        Ok(group)
     }
 
     /// A running group.
     pub fn get(&self, group: GroupId) -> Option<Group> {
-        todo!()
+        self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).get(&group).cloned().map(Group::new)
     }
 
     /// The running groups.
     pub fn running(&self) -> Vec<Group> {
-        todo!()
+        self.0
+            .hosted
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .map(Group::new)
+            .collect()
+    }
+
+    /// Stops a group's replica. Its log and snapshots stay for the next [`Groups::start`].
+    pub async fn stop(&self, group: GroupId) {
+        let _changing = self.0.changing.lock().await;
+        if let Some(replica) = self.hosted_mut(|hosted| hosted.remove(&group)) {
+            replica.shut_down().await;
+        }
     }
 
     /// Stops a group's replica and destroys its log and snapshots. Its replica id never comes back.
+    ///
+    /// # Errors
+    /// When the disk fails.
     pub async fn remove(&self, group: GroupId) -> Result<(), StartError> {
-        todo!()
+        self.stop(group).await;
+        let _changing = self.0.changing.lock().await;
+        let failed = |error: io::Error| StartError::State { group, source: error.into() };
+        for (_, replica) in self.stored().into_iter().filter(|(of, _)| *of == group) {
+            let dir = self.0.snapshot_dir(group, replica);
+            match tokio::fs::remove_dir_all(dir).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        GroupLog::destroy(&self.0.log, group.0).await.map_err(failed)
     }
 
-    // /// The tonic service of the peer stream.
-    // pub fn service(&self, auth: Arc<dyn PeerAuth>) -> RaftServer<RaftService>;
+    /// The tonic service of the peer stream, to be served with the process's other services.
+    pub fn service(&self, auth: Arc<dyn PeerAuth>) -> RaftServer<RaftService> {
+        let limit = limits::MAX_FRAME_BYTES.saturating_add(1024);
+        RaftServer::new(RaftService::new(self.0.hosted.clone(), auth))
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit)
+    }
 
-    /// Stops every group (leaders hand over first), syncs the machines, closes streams and the log.
+    /// Stops every group (leaders hand over first), syncs the machines and closes the log.
     pub async fn shutdown(&self) {
-        todo!()
+        let mut open = self.0.changing.lock().await;
+        *open = false;
+        let running = self.running();
+        futures::future::join_all(running.iter().map(|group| group.step_aside(HAND_OVER))).await;
+        futures::future::join_all(running.iter().map(Group::shutdown)).await;
+        self.hosted_mut(BTreeMap::clear);
+        let log = self.0.log.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
+            tracing::error!(%error, "log_not_closed");
+        }
     }
+
+    fn hosted_mut<T>(&self, change: impl FnOnce(&mut BTreeMap<GroupId, Arc<Replica>>) -> T) -> T {
+        change(&mut self.0.hosted.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Inner {
+    fn snapshot_dir(&self, group: GroupId, replica: ReplicaId) -> PathBuf {
+        self.options.dir.join("snapshots").join(format!("{group}-{replica}"))
+    }
+
+    async fn start(
+        &self,
+        group: GroupId,
+        id: ReplicaId,
+        machine: Box<dyn StateMachine>,
+    ) -> Result<Arc<Replica>, StartError> {
+        let log = GroupLog::open(self.log.clone(), group.0, id.0).await.map_err(|error| match error {
+            GroupLogError::OtherReplica { stored } => {
+                StartError::OtherReplica { group, stored: ReplicaId(stored), wanted: id }
+            }
+            GroupLogError::Damaged(detail) => StartError::Damaged { group, detail },
+            GroupLogError::Io(error) => StartError::State { group, source: error.into() },
+        })?;
+        let failed = |error: io::Error| StartError::State { group, source: error.into() };
+        let snapshots = self.open_snapshots(group, id).await.map_err(failed)?;
+        let machine = Arc::new(Mutex::new(machine));
+        let (progress, applied) = watch::channel(None);
+        let adapter = Adapter::new(machine.clone(), snapshots.clone(), progress).map_err(failed)?;
+
+        let (publish, status) = watch::channel(watcher::starting(group, id));
+        let peers = Peers::new(group, id, status.clone(), self.directory.clone(), self.links.clone());
+        let peers = Arc::new(peers);
+        let raft = Raft::new(id.0, self.config.clone(), Network(peers.clone()), log, adapter)
+            .await
+            .map_err(|error| StartError::State { group, source: Box::new(error) })?;
+        // Published once before anybody can ask, so that a stored membership counts from the first frame on.
+        watcher::publish(&raft.metrics().borrow_watched(), &publish);
+        tokio::spawn(watcher::run(raft.metrics(), publish));
+        Ok(Replica::start(Parts { group, id, raft, machine, snapshots, peers, status, applied }))
+    }
+
+    async fn open_snapshots(&self, group: GroupId, id: ReplicaId) -> io::Result<Arc<SnapshotStore>> {
+        let dir = self.snapshot_dir(group, id);
+        let cipher = Cipher::new(&derive::snapshot_key(&self.local));
+        let rate = self.options.compaction.bytes_per_second;
+        tokio::task::spawn_blocking(move || SnapshotStore::open(&dir, cipher, group.0, id.0, rate))
+            .await
+            .map_err(io::Error::other)?
+    }
+}
+
+/// A group of one need not wait for an election timeout.
+async fn campaign_alone(group: &Group) {
+    let voters = group.status().membership.voters.clone();
+    if voters.len() == 1 && voters.contains(&group.replica()) {
+        group.elect().await;
+    }
+}
+
+fn config(options: &Options) -> io::Result<Config> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).map_err(io::Error::other);
+    let (election_min, election_max) = options.timing.election();
+    let compaction = options.compaction;
+    Config {
+        cluster_name: "holdfast".into(),
+        heartbeat_interval: millis(options.timing.heartbeat())?,
+        election_timeout_min: millis(election_min)?,
+        election_timeout_max: millis(election_max)?,
+        enable_pre_vote: Some(true),
+        max_payload_entries: limits::MAX_APPEND_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(compaction.entries),
+        max_in_snapshot_log_to_keep: compaction.keep,
+        replication_lag_threshold: compaction.entries.saturating_mul(2),
+        install_snapshot_timeout: 600_000,
+        ..Config::default()
+    }
+    .validate()
+    .map_err(io::Error::other)
+}
+
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

@@ -2,23 +2,38 @@
 //!
 //! The only crate that knows openraft and the Raft log engine. A [`Groups`] owns the process's one sealed,
 //! group-committed log and one multiplexed stream to each peer process; a [`Group`] is one replica of one group.
-//! What a group means is its [`StateMachine`]'s business. See `docs` in each module for the order of durability.
+//! What a group means is its [`StateMachine`]'s business.
+//!
+//! Order of durability: log synced on a quorum → applied → answered; barrier of the machine → snapshot file → purge of the
+//! log up to it. A failed write or sync of the log ends the process.
 
-#![allow(clippy::todo, unused)]
-
+mod adapter;
+mod codec;
 mod group;
 mod groups;
 pub mod limits;
+mod log;
 mod machine;
 mod member;
+mod net;
 mod options;
 mod peer;
+mod propose;
+mod reads;
+mod replica;
+mod snapshot;
 mod status;
+mod tls;
+mod types;
+mod watcher;
 
-pub use group::{Applied, Group, MembershipError, ProposeError, ReadError, WaitError};
-pub use groups::{Groups, OpenError, StartError};
+pub use group::{Applied, Group, MembershipError, Pending, ProposeError, ReadError, WaitError};
+pub use groups::{Groups, StartError};
+pub use log::LogOpenError;
 pub use machine::{Barrier, Command, MachineError, SnapshotView, StateMachine};
 pub use member::{Member, Pin};
+pub use net::{RaftService, Refusal};
 pub use options::{Compaction, Options, Timing, TimingError};
 pub use peer::{AuthenticatedPeer, ConnectError, PeerAuth, PeerConnector, PeerDirectory, PeerId, PeerTarget};
 pub use status::{GroupStatus, MembershipView, Role};
+pub use tls::{TlsConnector, TlsPeerAuth};

@@ -27,7 +27,7 @@ pub const MAX_APPEND_BYTES: usize = 1 << 20;
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 
 /// Largest payload of one frame of the peer stream: one entry past [`MAX_APPEND_BYTES`], with framing.
-pub const MAX_FRAME_BYTES: usize = 6 << 20;
+pub const MAX_FRAME_BYTES: usize = 4 << 20;
 
 /// Frames waiting on one peer stream, in each direction.
 pub const FRAME_QUEUE: usize = 256;
@@ -60,3 +60,16 @@ pub const RECONNECT_MAX: Duration = Duration::from_secs(2);
 
 /// How long a proposal or a read waits for a leader and its answer, unless the caller says otherwise.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of the applied position and membership that machines and snapshots keep.
+pub const MAX_META_BYTES: usize = 64 << 10;
+
+/// Entries that one message or one read carries.
+pub const MAX_APPEND_ENTRIES: u64 = 300;
+
+/// Entries handed to the machine with one call.
+pub const MAX_APPLY_ENTRIES: usize = 64;
+
+/// Terms and indexes from outside stay below this, so that counting on never overflows and
+/// [`crate::Command::ordinal`] fits.
+pub const MAX_NUMBER: u64 = 1 << 50;

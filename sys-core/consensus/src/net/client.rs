@@ -1,0 +1,214 @@
+//! What a replica asks of its peers.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_domain::{GroupId, ReplicaId};
+use openraft::error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use tokio::sync::watch;
+
+use super::link::{CallError, Link, Links, Route};
+use super::transfer;
+use super::wire::{self, Append, Ballot, Request, Response};
+use crate::snapshot::SnapshotFile;
+use crate::types::{Types, Vote};
+use crate::{GroupStatus, Member, PeerDirectory, PeerId, PeerTarget};
+
+/// Patience for the answer to entries, the follower's sync included.
+const APPEND_PATIENCE: Duration = Duration::from_secs(2);
+
+type Rpc<T> = Result<T, RPCError<Types>>;
+type Snapshot = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
+
+/// The members of one group, as its replica here knows them.
+pub(crate) struct Peers {
+    group: GroupId,
+    me: ReplicaId,
+    status: watch::Receiver<GroupStatus>,
+    directory: Arc<dyn PeerDirectory>,
+    links: Arc<Links>,
+    /// Keeps the links alive that the group uses.
+    held: Mutex<BTreeMap<ReplicaId, Arc<Link>>>,
+}
+
+impl Peers {
+    pub(crate) fn new(
+        group: GroupId,
+        me: ReplicaId,
+        status: watch::Receiver<GroupStatus>,
+        directory: Arc<dyn PeerDirectory>,
+        links: Arc<Links>,
+    ) -> Self {
+        Self { group, me, status, directory, links, held: Mutex::default() }
+    }
+
+    /// A member by the replica's own membership, or by a newer signed descriptor.
+    pub(crate) fn member(&self, replica: ReplicaId) -> Option<Member> {
+        let known = self.status.borrow().membership.members.get(&replica).cloned();
+        known.or_else(|| self.directory.member(self.group, replica))
+    }
+
+    /// Sends a request to a member and waits for its answer.
+    pub(crate) async fn call(
+        &self,
+        to: ReplicaId,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<Bytes, CallError> {
+        let link = self.member(to).map(|member| self.link(to, &member)).ok_or(CallError::NotSent)?;
+        link.call(Route { group: self.group, from: self.me, to }, payload, patience).await
+    }
+
+    fn link(&self, to: ReplicaId, member: &Member) -> Arc<Link> {
+        let Member { node, address, pin } = member;
+        let id = PeerId::of_member(self.group, *node);
+        let link = self.links.to(&PeerTarget { id, address: address.clone(), pin: *pin });
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(to, link.clone());
+        link
+    }
+}
+
+/// Makes a [`PeerCall`] for each member.
+pub(crate) struct Network(pub(crate) Arc<Peers>);
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = PeerCall;
+
+    async fn new_client(&mut self, target: u64, node: &Member) -> PeerCall {
+        PeerCall { peers: self.0.clone(), to: ReplicaId(target), member: node.clone() }
+    }
+}
+
+/// Requests to one member.
+pub(crate) struct PeerCall {
+    peers: Arc<Peers>,
+    to: ReplicaId,
+    /// Where it was when the library asked; the current membership is preferred.
+    member: Member,
+}
+
+impl PeerCall {
+    /// Sends a request; `answer` picks what is expected out of the response.
+    pub(super) async fn ask<T>(
+        &self,
+        request: &Request<'_>,
+        patience: Duration,
+        answer: impl FnOnce(Response<'_>) -> Option<T>,
+    ) -> Result<T, CallError> {
+        // The request is ours: one that cannot be encoded is larger than any frame.
+        let payload = wire::encode(request).map_err(|_| CallError::NotSent)?;
+        let Self { peers, to, member } = self;
+        let known = peers.member(*to);
+        let link = peers.link(*to, known.as_ref().unwrap_or(member));
+        let payload =
+            link.call(Route { group: peers.group, from: peers.me, to: *to }, payload, patience).await?;
+        wire::decode(&payload).ok().and_then(answer).ok_or(CallError::Malformed)
+    }
+
+    pub(super) fn failed(&self, action: RPCTypes, patience: Duration, error: CallError) -> RPCError<Types> {
+        match error {
+            CallError::Timeout => RPCError::Timeout(Timeout {
+                action,
+                id: self.peers.me.0,
+                target: self.to.0,
+                timeout: patience,
+            }),
+            CallError::NotSent | CallError::Lost | CallError::Refused(_) => {
+                RPCError::Unreachable(Unreachable::new(&error))
+            }
+            CallError::Malformed => RPCError::Network(NetworkError::new(&error)),
+        }
+    }
+
+    async fn ballot(&self, request: &Request<'_>, option: &RPCOption) -> Rpc<VoteResponse<Types>> {
+        let patience = option.soft_ttl();
+        let answer = |response: Response<'_>| match response {
+            Response::Vote { vote, granted, last } => Some(VoteResponse {
+                vote: vote.into(),
+                vote_granted: granted,
+                last_log_id: last.map(Into::into),
+            }),
+            _ => None,
+        };
+        self.ask(request, patience, answer)
+            .await
+            .map_err(|error| self.failed(RPCTypes::Vote, patience, error))
+    }
+}
+
+impl RaftNetworkV2<Types> for PeerCall {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        _option: RPCOption,
+    ) -> Rpc<AppendEntriesResponse<Types>> {
+        // The library's own limit is one heartbeat: a stall of the follower's disk must not have entries sent twice.
+        // Heartbeats are cut off by the library.
+        let patience = APPEND_PATIENCE;
+        let last = rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
+        let answer = |response: Response<'_>| match response {
+            Response::Append(appended) => appended.into_response(&rpc.vote, rpc.prev_log_id, last),
+            _ => None,
+        };
+        self.ask(&Request::Append(Append::from(&rpc)), patience, answer)
+            .await
+            .map_err(|error| self.failed(RPCTypes::AppendEntries, patience, error))
+    }
+
+    async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {
+        self.ballot(&Request::Vote(Ballot::from(&rpc)), &option).await
+    }
+
+    async fn pre_vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {
+        self.ballot(&Request::PreVote(Ballot::from(&rpc)), &option).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + openraft::OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = transfer::send(self, vote, snapshot) => sent,
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Rpc<TransferLeaderResponse<Types>> {
+        let patience = option.soft_ttl();
+        let request = Request::TransferLeader {
+            vote: (*req.from_leader()).into(),
+            last: req.last_log_id().copied().map(Into::into),
+        };
+        let answer = |response: Response<'_>| match response {
+            Response::TransferLeader { accepted } => Some(accepted),
+            _ => None,
+        };
+        let accepted = self
+            .ask(&request, patience, answer)
+            .await
+            .map_err(|error| self.failed(RPCTypes::TransferLeader, patience, error))?;
+        if accepted {
+            Ok(Ok(()))
+        } else {
+            let error = CallError::Refused("handover".into());
+            Err(self.failed(RPCTypes::TransferLeader, patience, error))
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a replica does with an admitted frame.
+
+use bytes::Bytes;
+use holdfast_domain::ReplicaId;
+use openraft::raft::TransferLeaderRequest;
+
+use super::transfer::Incoming;
+use super::wire::{self, Proposed, Request, Response};
+use super::{Refusal, gate};
+use crate::codec::{Blob, MetaRecord, VoteRecord};
+use crate::propose::Fate;
+use crate::replica::Replica;
+use crate::types::SnapshotMeta;
+
+/// Decodes, checks and answers a request of member `from`.
+pub(crate) async fn handle(replica: &Replica, from: ReplicaId, payload: Bytes) -> Result<Bytes, Refusal> {
+    let request: Request<'_> = wire::decode(&payload).map_err(|_| Refusal::Malformed)?;
+    gate::check_content(from, &request)?;
+    let raft = replica.raft();
+    let response = match request {
+        Request::Append(append) => {
+            let append = append.into_request(&payload).map_err(|_| Refusal::Malformed)?;
+            raft.append_entries(append)
+                .await
+                .map_or(Response::Stopped, |answer| Response::Append(answer.into()))
+        }
+        Request::Vote(ballot) => raft.vote(ballot.into()).await.map_or(Response::Stopped, Into::into),
+        Request::PreVote(ballot) => raft.pre_vote(ballot.into()).await.map_or(Response::Stopped, Into::into),
+        Request::SnapshotBegin { vote, transfer, meta } => begin(replica, from, vote, transfer, meta).await?,
+        Request::SnapshotChunk { transfer, index, bytes: Blob(bytes) } => {
+            add(replica, from, transfer, index, payload.slice_ref(bytes)).await
+        }
+        Request::SnapshotEnd { transfer, chunks, sha256 } => {
+            end(replica, from, transfer, chunks, sha256).await
+        }
+        Request::TransferLeader { vote, last } => {
+            let request = TransferLeaderRequest::new(vote.into(), replica.id().0, last.map(Into::into));
+            match raft.handle_transfer_leader(request).await {
+                Ok(answer) => Response::TransferLeader { accepted: answer.is_ok() },
+                Err(_) => Response::Stopped,
+            }
+        }
+        Request::Propose(commands) => {
+            let commands = wire::commands(&commands, &payload).ok_or(Refusal::Malformed)?;
+            return propose(replica, &commands).await;
+        }
+        Request::ReadIndex => Response::ReadIndex(replica.read_index_as_leader().await),
+    };
+    wire::encode(&response).map_err(|_| Refusal::Malformed)
+}
+
+async fn propose(replica: &Replica, commands: &[Bytes]) -> Result<Bytes, Refusal> {
+    let fates = replica.propose_as_leader(commands).await;
+    let answers = fates
+        .iter()
+        .map(|fate| match fate {
+            Ok(applied) => Proposed::Applied { index: applied.index, result: Blob(&applied.result) },
+            Err(Fate::NotLeader(_) | Fate::NoLeader) => Proposed::NotLeader,
+            Err(Fate::Overloaded) => Proposed::Overloaded,
+            Err(Fate::Unknown | Fate::Stopped) => Proposed::Unknown,
+        })
+        .collect();
+    wire::encode(&Response::Proposed(answers)).or_else(|_| {
+        // Results beyond one frame: they are applied, but nobody learns what they were.
+        let unknown = commands.iter().map(|_| Proposed::Unknown).collect();
+        wire::encode(&Response::Proposed(unknown)).map_err(|_| Refusal::Malformed)
+    })
+}
+
+async fn begin(
+    replica: &Replica,
+    from: ReplicaId,
+    vote: VoteRecord,
+    transfer: u64,
+    meta: MetaRecord,
+) -> Result<Response<'static>, Refusal> {
+    let meta = SnapshotMeta::try_from(meta).map_err(|_| Refusal::Malformed)?;
+    let mut incoming = replica.incoming().lock().await;
+    // The file of an earlier transfer goes away before the new one takes its room.
+    drop(incoming.take());
+    let snapshots = replica.snapshots().clone();
+    let begun =
+        tokio::task::spawn_blocking(move || Incoming::begin(&snapshots, from, vote, transfer, meta)).await;
+    match begun {
+        Ok(Ok(begun)) => {
+            *incoming = Some(begun);
+            Ok(Response::SnapshotReady)
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "incoming_snapshot_not_written");
+            Ok(Response::SnapshotRefused)
+        }
+        Err(_) => Ok(Response::SnapshotRefused),
+    }
+}
+
+async fn add(
+    replica: &Replica,
+    from: ReplicaId,
+    transfer: u64,
+    index: u64,
+    bytes: Bytes,
+) -> Response<'static> {
+    let mut incoming = replica.incoming().lock().await;
+    let Some(current) = incoming.take_if(|current| current.is(from, transfer)) else {
+        return Response::SnapshotRefused;
+    };
+    let added = tokio::task::spawn_blocking(move || current.add(index, &bytes)).await;
+    *incoming = added.ok().flatten();
+    if incoming.is_some() { Response::SnapshotReady } else { Response::SnapshotRefused }
+}
+
+async fn end(
+    replica: &Replica,
+    from: ReplicaId,
+    transfer: u64,
+    chunks: u64,
+    sha256: [u8; 32],
+) -> Response<'static> {
+    let current = replica.incoming().lock().await.take_if(|current| current.is(from, transfer));
+    let Some(current) = current else { return Response::SnapshotRefused };
+    let ended = tokio::task::spawn_blocking(move || current.end(chunks, sha256)).await;
+    let Ok(Some((vote, snapshot))) = ended else { return Response::SnapshotRefused };
+    match replica.raft().install_full_snapshot(vote, snapshot).await {
+        Ok(answer) => Response::SnapshotInstalled { vote: answer.vote.into() },
+        Err(_) => Response::Stopped,
+    }
+}

@@ -1,0 +1,16 @@
+//! Raft between processes: frames of all groups on one stream a peer, checked one by one.
+
+mod client;
+mod gate;
+mod inbound;
+mod link;
+mod service;
+mod transfer;
+pub(crate) mod wire;
+
+pub(crate) use client::{Network, Peers};
+pub use gate::Refusal;
+pub(crate) use link::{CallError, Links};
+pub(crate) use service::Hosted;
+pub use service::RaftService;
+pub(crate) use transfer::Incoming;

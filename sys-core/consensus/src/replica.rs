@@ -1,0 +1,193 @@
+//! One running replica: what its handles, its tasks and the peer stream share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_domain::{GroupId, ReplicaId};
+use openraft::async_runtime::watch::WatchReceiver as _;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::adapter::{self, SharedMachine};
+use crate::net::{Incoming, Peers};
+use crate::propose::{Fate, Proposal, Way};
+use crate::reads::{self, Ask};
+use crate::snapshot::SnapshotStore;
+use crate::types::Raft;
+use crate::{Applied, GroupStatus, Member, Role, limits};
+
+/// See the module.
+pub(crate) struct Replica {
+    group: GroupId,
+    id: ReplicaId,
+    raft: Raft,
+    machine: SharedMachine,
+    snapshots: Arc<SnapshotStore>,
+    peers: Arc<Peers>,
+    status: watch::Receiver<GroupStatus>,
+    applied: watch::Receiver<Option<u64>>,
+    incoming: Mutex<Option<Incoming>>,
+    proposals: mpsc::Sender<Proposal>,
+    asks: mpsc::Sender<Ask>,
+    stop: watch::Sender<bool>,
+}
+
+/// What a replica is made of.
+pub(crate) struct Parts {
+    pub(crate) group: GroupId,
+    pub(crate) id: ReplicaId,
+    pub(crate) raft: Raft,
+    pub(crate) machine: SharedMachine,
+    pub(crate) snapshots: Arc<SnapshotStore>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) status: watch::Receiver<GroupStatus>,
+    pub(crate) applied: watch::Receiver<Option<u64>>,
+}
+
+impl Replica {
+    /// Starts the replica's own tasks.
+    pub(crate) fn start(parts: Parts) -> Arc<Self> {
+        let Parts { group, id, raft, machine, snapshots, peers, status, applied } = parts;
+        let (proposals, proposed) = mpsc::channel(limits::PROPOSE_QUEUE);
+        let (asks, asked) = mpsc::channel(limits::PROPOSE_QUEUE);
+        let replica = Arc::new(Self {
+            group,
+            id,
+            raft,
+            machine,
+            snapshots,
+            peers,
+            status,
+            applied,
+            incoming: Mutex::new(None),
+            proposals,
+            asks,
+            stop: watch::Sender::new(false),
+        });
+        tokio::spawn(crate::propose::run(replica.clone(), proposed));
+        tokio::spawn(reads::run(replica.clone(), asked));
+        replica
+    }
+
+    pub(crate) fn group(&self) -> GroupId {
+        self.group
+    }
+
+    pub(crate) fn id(&self) -> ReplicaId {
+        self.id
+    }
+
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    pub(crate) fn snapshots(&self) -> &Arc<SnapshotStore> {
+        &self.snapshots
+    }
+
+    pub(crate) fn incoming(&self) -> &Mutex<Option<Incoming>> {
+        &self.incoming
+    }
+
+    pub(crate) fn member(&self, replica: ReplicaId) -> Option<Member> {
+        self.peers.member(replica)
+    }
+
+    pub(crate) fn status(&self) -> &watch::Receiver<GroupStatus> {
+        &self.status
+    }
+
+    pub(crate) fn applied(&self) -> watch::Receiver<Option<u64>> {
+        self.applied.clone()
+    }
+
+    /// Who leads, as far as this replica knows at this moment.
+    pub(crate) fn leader(&self) -> Option<ReplicaId> {
+        self.raft.metrics().borrow_watched().current_leader.map(ReplicaId)
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.raft.metrics().borrow_watched().state.is_leader()
+    }
+
+    /// The term of this replica's lead, once it has applied an entry of that term.
+    pub(crate) fn leading_term(&self) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let applied = metrics.last_applied?.leader_id;
+        (metrics.state.is_leader() && applied.term == metrics.current_term && applied.node_id == self.id.0)
+            .then_some(metrics.current_term)
+    }
+
+    /// Queues a command. Never waits.
+    pub(crate) fn submit(
+        &self,
+        command: Bytes,
+        way: Way,
+        patience: Duration,
+    ) -> Result<oneshot::Receiver<Result<Applied, Fate>>, Fate> {
+        let (reply, answer) = oneshot::channel();
+        let proposal = Proposal { command, way, deadline: Instant::now() + patience, reply };
+        self.proposals.try_send(proposal).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Fate::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Fate::Stopped,
+        })?;
+        Ok(answer)
+    }
+
+    /// Commits commands that a member passed on, if this replica leads.
+    pub(crate) async fn propose_as_leader(&self, commands: &[Bytes]) -> Vec<Result<Applied, Fate>> {
+        let patience = limits::DEFAULT_PATIENCE;
+        let submitted: Vec<_> =
+            commands.iter().map(|command| self.submit(command.clone(), Way::Here, patience)).collect();
+        let mut fates = Vec::with_capacity(submitted.len());
+        for submitted in submitted {
+            fates.push(match submitted {
+                Ok(answer) => answer.await.unwrap_or(Err(Fate::Unknown)),
+                Err(fate) => Err(fate),
+            });
+        }
+        fates
+    }
+
+    /// The index that a linearizable read must wait for, from whoever leads.
+    pub(crate) async fn read_index(&self) -> Option<u64> {
+        let (ask, answer) = oneshot::channel();
+        self.asks.send(ask).await.ok()?;
+        answer.await.ok().flatten()
+    }
+
+    /// As [`Self::read_index`], if this replica leads.
+    pub(crate) async fn read_index_as_leader(&self) -> Option<u64> {
+        if self.leads() { self.read_index().await } else { None }
+    }
+
+    /// Resolves when the replica is told to stop.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.stop.subscribe().wait_for(|stopped| *stopped).await;
+    }
+
+    pub(crate) fn has_stopped(&self) -> bool {
+        *self.stop.borrow() || self.status.borrow().role == Role::Stopped
+    }
+
+    /// Stops, and makes what the machine applied durable.
+    pub(crate) async fn shut_down(&self) {
+        if self.stop.send_replace(true) {
+            return;
+        }
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::error!(group = %self.group, %error, "replica_did_not_stop_cleanly");
+        }
+        self.incoming.lock().await.take();
+        if let Err(error) = adapter::sync(self.machine.clone()).await {
+            tracing::error!(group = %self.group, %error, "machine_not_synced_at_stop");
+        }
+    }
+}
