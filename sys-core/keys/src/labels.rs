@@ -49,6 +49,8 @@ labels! {
     PARTITION_KEYRING = "partition-keyring/1";
     /// Anything sealed to the recovery key.
     RECOVERY_SEAL = "recovery-seal/1";
+    /// Which key a recovery-sealed wrap is of.
+    RECOVERY_WRAP = "recovery-wrap/1";
     /// The check inside a recovery secret that is split into shares.
     RECOVERY_CHECK = "recovery-check/1";
     /// The checksum of a share's text.

@@ -6,6 +6,7 @@
 
 pub mod aead;
 pub mod client;
+pub mod custody;
 pub mod derive;
 mod entropy;
 mod fixed_bytes;
