@@ -2,8 +2,8 @@
 
 use holdfast_domain::{
     AccountId, ClientId, EkHash, Genesis, GroupId, InvitePublic, KeyGeneration, MapEpoch, NodeId, NodeRole,
-    P256Point, PcrApproval, PendingId, ReplicaId, ShardMap, Signed, SignedAdmission, SpiffeSubject, SpkiHash,
-    TpmClass, UnixMs, WrapRow,
+    P256Point, PcrApproval, PendingId, ReplicaId, RootHash, ShardMap, Signed, SignedAdmission, SpiffeSubject,
+    SpkiHash, TpmClass, UnixMs, WrapRow,
     codec::{self, CodecError},
 };
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,8 @@ pub enum Act {
         /// Its pinned key.
         spki: SpkiHash,
     },
+    /// Operators want a learner to vote.
+    PromoteVoter(NodeId),
     /// It votes.
     VoterPromoted(NodeId),
     /// It left the group.
@@ -124,6 +126,8 @@ pub struct Joining {
     pub listener: SpkiHash,
     /// What stands behind its TPM.
     pub class: TpmClass,
+    /// The configured root that its EK certificate chains to.
+    pub anchor: Option<RootHash>,
     /// The quote's clock.
     pub clock: TpmClock,
     /// `codec::encode` of the `JoinEvidence`.

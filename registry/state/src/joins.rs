@@ -55,6 +55,10 @@ impl State {
     /// A newcomer's grounds: a ticket that it shows, or its EK on the allow list.
     fn grounds(&self, joining: &Joining, evidence: &JoinEvidence) -> Result<Grounds, Reason> {
         if let Some(proof) = &evidence.ticket {
+            // Without a chain, anything that calls itself a TPM could use a ticket that it found (check 4).
+            if joining.anchor.is_none() {
+                return Err(Reason::EkCertificate);
+            }
             let ticket = self.tickets.get(&proof.ticket).ok_or(Reason::TicketUnknown)?;
             return match ticket.used_by {
                 Some(_) => Err(Reason::TicketUsed),
@@ -66,6 +70,9 @@ impl State {
         let allowed = self.allowed.get(&joining.ek).ok_or_else(|| self.not_admitted(joining.ek))?;
         if allowed.role != joining.role {
             return Err(Reason::RoleMismatch);
+        }
+        if joining.anchor.is_none() && matches!(allowed.by, AdmittedBy::Approval(_)) {
+            return Err(Reason::EkCertificate);
         }
         Ok((allowed.by, Some(allowed.admission.clone())))
     }
@@ -113,6 +120,9 @@ impl State {
 
     pub(crate) fn join_pending(&mut self, pending: PendingId, joining: Joining) -> Result<Applied, Reason> {
         check(self, &joining)?;
+        if joining.anchor.is_none() {
+            return Err(Reason::EkNotAdmitted);
+        }
         if self.members.contains_key(&joining.node) || self.allowed.contains_key(&joining.ek) {
             return Err(Reason::Conflict);
         }
@@ -206,6 +216,7 @@ pub(crate) fn admitted(
         tls_key,
         listener,
         class,
+        anchor: _,
         clock,
         evidence,
     } = joining;

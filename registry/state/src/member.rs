@@ -130,6 +130,8 @@ pub struct Client {
 pub enum VoterState {
     /// Receives the state.
     Learner,
+    /// Receives the state, and is to vote as soon as it has it.
+    Promoting,
     /// Votes.
     Voter,
 }

@@ -97,6 +97,7 @@ impl State {
             Act::VoterAdded { node, replica, address, spki } => {
                 self.voter_added(node, replica, address, spki)
             }
+            Act::PromoteVoter(node) => self.promote_voter(by, node),
             Act::VoterPromoted(node) => self.voter_promoted(node),
             Act::VoterRemoved(node) => self.voter_removed(node),
             Act::RegisterClient(client) => self.register_client(client),

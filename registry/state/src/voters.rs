@@ -1,6 +1,6 @@
 //! Rows of the registry's own group: what everyone dials. The membership that counts votes is the consensus library's.
 
-use holdfast_domain::{NodeId, NodeRole, Reason, ReplicaId, SpkiHash, VoterEndpoint};
+use holdfast_domain::{NodeId, NodeRole, Reason, ReplicaId, SpiffeSubject, SpkiHash, VoterEndpoint};
 
 use crate::{
     member::{Voter, VoterState},
@@ -33,6 +33,19 @@ impl State {
         }
         let endpoint = VoterEndpoint { node, replica, address, spki };
         self.voters.insert(node, Voter { endpoint, state });
+        Ok(Applied::Done)
+    }
+
+    /// An operator's wish, which whoever leads carries out.
+    pub(crate) fn promote_voter(&mut self, by: &SpiffeSubject, node: NodeId) -> Result<Applied, Reason> {
+        if self.node_banned(node) {
+            return Err(Reason::EkBanned);
+        }
+        let voter = self.voters.get_mut(&node).ok_or(Reason::NotFound)?;
+        if voter.state == VoterState::Learner {
+            voter.state = VoterState::Promoting;
+            self.record(format!("registry {node} is to vote, asked by {by}"));
+        }
         Ok(Applied::Done)
     }
 

@@ -32,7 +32,7 @@ fn every_frozen_state_is_read_and_written_the_same() {
 #[test]
 fn every_frozen_command_and_outcome_is_read_and_written_the_same() {
     let commands = frozen("command-");
-    assert!(commands.len() >= 13, "one for each act");
+    assert!(commands.len() >= 14, "one for each act");
     for (name, bytes) in commands {
         let command = Command::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error:?}"));
         assert_eq!(command.encode().unwrap(), bytes, "{name}");
@@ -50,6 +50,7 @@ const fn name(act: &Act) -> &'static str {
         Act::JoinPending { .. } => "join-pending",
         Act::Renew(_) => "renew",
         Act::VoterAdded { .. } => "voter-added",
+        Act::PromoteVoter(_) => "promote-voter",
         Act::VoterPromoted(_) => "voter-promoted",
         Act::VoterRemoved(_) => "voter-removed",
         Act::RegisterClient(_) => "register-client",
@@ -88,6 +89,7 @@ fn freeze() {
             pcrs: super::world::pcrs(),
         }),
         Act::VoterAdded { node, replica, address: "a:1".into(), spki },
+        Act::PromoteVoter(node),
         Act::VoterPromoted(node),
         Act::VoterRemoved(node),
         Act::RegisterClient(crate::RegisterClient {

@@ -79,6 +79,18 @@ fn a_waiting_join_is_let_in_by_an_approval_that_names_its_ek() {
 }
 
 #[test]
+fn a_tpm_without_a_certificate_chain_needs_its_ek_on_the_allow_list() {
+    let mut world = World::founded();
+    let ticket = world.ticket(1, NODE);
+    let (machine, pending) = (Machine(1), PendingId::new([1; 16]));
+    let bare = |ticket| Box::new(Joining { anchor: None, ..machine.joining(NODE, ticket) });
+    assert_eq!(world.act(Act::Join(bare(Some(ticket)))), Err(Reason::EkCertificate));
+    assert_eq!(world.act(Act::JoinPending { pending, joining: bare(None) }), Err(Reason::EkNotAdmitted));
+    world.ask(OperatorRequest::AllowEk { ek: machine.ek(), role: NODE }).unwrap();
+    assert_eq!(world.act(Act::Join(bare(None))), joined(machine));
+}
+
+#[test]
 fn a_node_id_that_is_not_its_eks_is_refused() {
     let mut world = World::founded();
     world.ask(OperatorRequest::AllowEk { ek: Machine(1).ek(), role: NODE }).unwrap();

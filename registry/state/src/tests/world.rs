@@ -82,6 +82,7 @@ impl Machine {
             tls_key: self.tls().public().to_point(),
             listener: SpkiHash::new([self.0; 32]),
             class: TpmClass::Virtual,
+            anchor: Some(RootHash::new([4; 32])),
             clock: TpmClock { reset: 1, restart: 0, clock: 1_000, safe: false },
             evidence: Vec::new(),
         };

@@ -134,6 +134,8 @@ fn a_registry_machine_is_a_learner_before_it_votes() {
     assert_eq!(world.act(Act::VoterPromoted(node)), Err(Reason::NotFound));
     assert_eq!(world.act(added(holdfast_domain::ReplicaId(1))), Err(Reason::Conflict));
     assert_eq!(world.act(added(replica)), Ok(Applied::Done));
+    assert_eq!(world.act_by(operator("ann"), Act::PromoteVoter(node)), Ok(Applied::Done));
+    assert!(world.state.voters().any(|voter| voter.state == crate::VoterState::Promoting));
     assert_eq!(world.act(Act::VoterPromoted(node)), Ok(Applied::Done));
     assert_eq!(world.act(added(replica)), Ok(Applied::Done), "only its address may change");
     assert!(world.state.voters().all(|voter| voter.state == crate::VoterState::Voter));
