@@ -1,0 +1,70 @@
+//! Every bound of the data path, each with its reason.
+
+use std::time::Duration;
+
+pub use holdfast_consensus::limits::MAX_COMMAND_BYTES;
+
+/// Bytes that a home may store when nobody said otherwise.
+pub const DEFAULT_QUOTA_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+
+/// Most preconditions and most operations of one batch: a module's own
+/// ([`holdfast_sys_core::limits::MAX_COMMIT_OPS`]) and what uploads and renamed rows add to them.
+pub const MAX_BATCH_ITEMS: usize = 1024;
+
+/// How long a command id is remembered.
+pub const DEDUP_TTL_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Most command ids remembered for one partition; older ones go first.
+pub const MAX_DEDUP_PER_PARTITION: u32 = 10_000;
+
+/// Expired command ids that one command sweeps: more than it adds, so that the rest shrinks.
+pub const DEDUP_SWEEP: usize = 2;
+
+/// Tries of a command whose decision was overtaken, before the caller is told.
+pub const COMMIT_TRIES: u32 = 3;
+
+/// Rows that one listing call visits.
+pub const MAX_LIST_VISITS: usize = 20_000;
+
+/// Rows of one page of a listing.
+pub const MAX_LIST_ROWS: usize = 1_000;
+
+/// Plain bytes after which a page ends: with framing a reply stays below the largest message.
+pub const MAX_LIST_BYTES: usize = 1024 * 1024;
+
+/// Longest cursor that is opened: a sealed record key and its place.
+pub const MAX_CURSOR_BYTES: usize = 512;
+
+/// Opened partitions kept ready in one group.
+pub const MAX_OPEN_PARTITIONS: usize = 4096;
+
+/// Chunk references in one manifest page.
+pub const PAGE_CHUNKS: u32 = 256;
+
+/// Manifest pages written by one command: 64 × 14 KiB stays below [`MAX_COMMAND_BYTES`].
+pub const PAGES_PER_COMMAND: usize = 64;
+
+/// Largest content: 4,096 manifest pages.
+pub const MAX_CONTENT_BYTES: u64 = 256 * 1024 * 1024 * 1024;
+
+/// Chunks that no command names are left alone this long: they may be ahead of the command that names them.
+pub const ORPHAN_GRACE_MS: u64 = 60 * 60 * 1000;
+
+/// Pause between two rounds of housekeeping.
+pub const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// File rows that one round of housekeeping looks after.
+pub const MAINTENANCE_FILES: usize = 4096;
+
+/// Chunk ids in one answer or request of a replica that fetches holes.
+pub const MAX_FETCH_CHUNKS: usize = 1024;
+
+/// Largest encoded row of the machine's own tables.
+pub const MAX_ROW_BYTES: usize = holdfast_store::limits::MAX_VALUE_BYTES;
+
+/// Rows that one engine write of an `apply` or of a snapshot's install holds: a quarter of what the engine takes, as one
+/// command more may come on top.
+pub const MAX_WRITE_OPS: usize = holdfast_store::limits::MAX_BATCH_OPS / 4;
+
+/// Bytes that one engine write of an `apply` or of a snapshot's install holds.
+pub const MAX_WRITE_BYTES: usize = holdfast_store::limits::MAX_BATCH_BYTES / 4;
