@@ -33,6 +33,8 @@ pub struct JoinRequest<'a> {
     pub node: Option<NodeId>,
     /// A one-time ticket.
     pub ticket: Option<&'a Secret32>,
+    /// Enter the approval queue if nobody admitted the machine yet.
+    pub queue: bool,
 }
 
 /// How a join ended that nobody refused.

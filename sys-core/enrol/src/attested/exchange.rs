@@ -132,6 +132,7 @@ fn init(request: &JoinRequest<'_>, requests: &Requests) -> Message {
         address: request.advertise.to_owned(),
         node_id: request.node.map(|id| Bytes::copy_from_slice(id.as_bytes())).unwrap_or_default(),
         tpm_properties: String::new(),
+        queue: request.queue,
     };
     Message { message: Some(join_request::Message::Init(init)) }
 }

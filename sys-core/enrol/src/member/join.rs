@@ -45,7 +45,9 @@ pub async fn enrol(options: Enrolment<'_>) -> Result<(Folder, Machine, Box<Grant
     Folder::check_new(data)?;
     let machine = Machine::open(tpm, data.join("tpm"), ek_chain).await?;
     let (listener, listener_secret) = Machine::new_listener()?;
-    let request = JoinRequest { machine: &machine, listener: &listener, role, advertise, node: None, ticket };
+    let queue = wait.is_some();
+    let request =
+        JoinRequest { machine: &machine, listener: &listener, role, advertise, node: None, ticket, queue };
     let granted = until_granted(registries, root, &request, wait).await?;
 
     let settings = Settings {

@@ -40,6 +40,7 @@ async fn renew(member: &Member, registries: &Registries) -> Result<UnixMs, Membe
         advertise: &settings.advertise,
         node: Some(settings.node),
         ticket: None,
+        queue: false,
     };
     let addresses = registries.addresses();
     // With an expired leaf the registry sees no identity, and the full join is the way back in.
