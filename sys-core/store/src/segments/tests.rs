@@ -219,7 +219,9 @@ fn compaction_keeps_what_is_wanted_and_gives_space_back() {
     (0..60).for_each(|n| put(&store, staged(n, n % 10)));
     store.mark_live(upload(3)).unwrap();
     let before = store.stats();
-    (0..10).filter(|n| *n != 3 && *n != 4).for_each(|n| { store.delete_upload(upload(n)).unwrap(); });
+    (0..10).filter(|n| *n != 3 && *n != 4).for_each(|n| {
+        store.delete_upload(upload(n)).unwrap();
+    });
     let mut compacted = 0;
     while store.compact().unwrap().is_some() {
         compacted += 1;
@@ -243,7 +245,9 @@ fn a_damaged_chunk_stops_compaction_of_its_segment_until_it_is_dropped() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
     (0..11).for_each(|n| put(&store, staged(n, 1 + n % 4)));
-    (1..4).for_each(|n| { store.delete_upload(upload(n)).unwrap(); });
+    (1..4).for_each(|n| {
+        store.delete_upload(upload(n)).unwrap();
+    });
     let entry = u64::try_from(HEADER_LEN).unwrap() + 1500;
     flip(&files(&dir)[0], 3 * entry + 700);
     assert!(matches!(store.compact(), Err(SegmentError::Corrupt { offset, .. }) if offset == 3 * entry));
@@ -264,7 +268,9 @@ fn a_full_disk_refuses_new_content_and_leaves_reading_deleting_and_compaction() 
     let refused = (100..120).map(|n| store.append(&staged(n, 9), &content(n, 1500))).find_map(Result::err);
     assert!(matches!(refused, Some(SegmentError::DiskFull { .. })));
     assert!((0..30).all(|n| holds(&store, n)));
-    (0..2).for_each(|n| { store.delete_upload(upload(n)).unwrap(); });
+    (0..2).for_each(|n| {
+        store.delete_upload(upload(n)).unwrap();
+    });
     while store.compact().unwrap().is_some() {}
     assert!((0..30).all(|n| holds(&store, n) == (n % 3 == 2)));
 }
