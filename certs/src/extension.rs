@@ -3,7 +3,7 @@
 //! None is marked critical, because webpki refuses critical extensions that it does not know. Nothing relies on
 //! other people's verifiers: ours refuse a certificate in which a required extension is absent or repeated.
 
-use holdfast_domain::{AccountId, ClusterId};
+use holdfast_domain::{AccountId, ClusterId, Home};
 use rcgen::CustomExtension;
 use serde::{Deserialize, Serialize};
 use x509_parser::{certificate::X509Certificate, der_parser::oid::Oid};
@@ -15,6 +15,8 @@ const HOME: [u64; 4] = [2, 25, 6_413_288_705_519_630_271, 3];
 
 /// DER header of an OCTET STRING with 16 bytes.
 const OCTETS_16: [u8; 2] = [0x04, 16];
+/// The same with 24 bytes: account and quota.
+const OCTETS_24: [u8; 2] = [0x04, 24];
 
 /// What an authority may vouch for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,8 +57,10 @@ pub(crate) fn write_cluster(cluster: ClusterId) -> CustomExtension {
     CustomExtension::from_oid_content(&CLUSTER, octets(cluster.as_bytes()))
 }
 
-pub(crate) fn write_home(home: AccountId) -> CustomExtension {
-    CustomExtension::from_oid_content(&HOME, octets(home.as_bytes()))
+pub(crate) fn write_home(home: Home) -> CustomExtension {
+    let Home { account, quota_bytes } = home;
+    let content = [OCTETS_24.as_slice(), account.as_bytes(), &quota_bytes.to_be_bytes()].concat();
+    CustomExtension::from_oid_content(&HOME, content)
 }
 
 pub(crate) fn read_authority_kind(
@@ -73,8 +77,15 @@ pub(crate) fn read_cluster(certificate: &X509Certificate<'_>) -> Result<Option<C
     read_id(certificate, &CLUSTER, "cluster").map(|id| id.map(ClusterId::new))
 }
 
-pub(crate) fn read_home(certificate: &X509Certificate<'_>) -> Result<Option<AccountId>, ExtensionError> {
-    read_id(certificate, &HOME, "home").map(|id| id.map(AccountId::new))
+pub(crate) fn read_home(certificate: &X509Certificate<'_>) -> Result<Option<Home>, ExtensionError> {
+    const NAME: &str = "home";
+    let Some(value) = find(certificate, &HOME, NAME)? else { return Ok(None) };
+    let content = value.strip_prefix(&OCTETS_24).and_then(|content| content.split_first_chunk::<16>());
+    let home = content.and_then(|(account, quota)| {
+        let quota_bytes = u64::from_be_bytes(quota.try_into().ok()?);
+        Some(Home { account: AccountId::new(*account), quota_bytes })
+    });
+    home.map(Some).ok_or(ExtensionError::Malformed(NAME))
 }
 
 fn octets(id: &[u8; 16]) -> Vec<u8> {

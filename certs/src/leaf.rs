@@ -1,6 +1,6 @@
 //! What a leaf certificate says, written and read in one place.
 
-use holdfast_domain::{AccountId, SpiffeId, SpiffeSubject, SpkiHash, UnixMs};
+use holdfast_domain::{Home, SpiffeId, SpiffeSubject, SpkiHash, UnixMs};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
 };
@@ -26,7 +26,7 @@ pub struct LeafRequest {
     /// End of validity; cut to the authority's own.
     pub not_after: UnixMs,
     /// The account of a client; `None` for all others.
-    pub home: Option<AccountId>,
+    pub home: Option<Home>,
 }
 
 /// What a role's certificates are like.
@@ -56,7 +56,7 @@ impl Profile {
 }
 
 /// Everything about a leaf but its serial number and its dates.
-pub(crate) fn params(spiffe: &SpiffeId, home: Option<AccountId>) -> Result<CertificateParams, rcgen::Error> {
+pub(crate) fn params(spiffe: &SpiffeId, home: Option<Home>) -> Result<CertificateParams, rcgen::Error> {
     let profile = Profile::of(&spiffe.subject);
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use holdfast_domain::{AccountId, SpiffeId, SpkiHash, UnixMs};
+use holdfast_domain::{Home, SpiffeId, SpkiHash, UnixMs};
 use serde::{Deserialize, Serialize};
 
 /// What a connection was proven to be. tonic puts it into the extensions of every request.
@@ -30,7 +30,7 @@ pub struct PeerIdentity {
     /// End of the certificate. In the past for a pinned voter (see [`crate::PinnedPeers`]).
     pub not_after: UnixMs,
     /// The account of a client.
-    pub home: Option<AccountId>,
+    pub home: Option<Home>,
 }
 
 /// TLS exporter (RFC 8446, 7.5) of a connection, equal at both ends and at no other connection.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use holdfast_domain::{AccountId, ClientId, ClusterId, NodeId, SpiffeSubject, TrustDomain, UnixMs};
+use holdfast_domain::{ClientId, ClusterId, Home, NodeId, SpiffeSubject, TrustDomain, UnixMs};
 use holdfast_keys::{ClientKey, Signer as _, SoftSigner};
 
 use crate::{
@@ -68,7 +68,7 @@ impl TestCluster {
         &self,
         subject: SpiffeSubject,
         key: SubjectKey,
-        home: Option<AccountId>,
+        home: Option<Home>,
     ) -> Result<CertChain, TestError> {
         let authority =
             if matches!(subject, SpiffeSubject::Registry(_)) { &self.registry } else { &self.workload };
@@ -114,12 +114,7 @@ impl TestCluster {
     ///
     /// # Errors
     /// When issuing fails.
-    pub fn client(
-        &self,
-        id: ClientId,
-        home: AccountId,
-        key: Arc<ClientKey>,
-    ) -> Result<LiveIdentity, TestError> {
+    pub fn client(&self, id: ClientId, home: Home, key: Arc<ClientKey>) -> Result<LiveIdentity, TestError> {
         let chain = self.issue(SpiffeSubject::Client(id), key.public().into(), Some(home))?;
         Ok(LiveIdentity::new(Identity::from_client_key(chain, key)?))
     }

@@ -71,8 +71,8 @@ impl Authenticator {
             SpiffeSubject::Operator(name) => Caller::Operator(name.clone()),
             SpiffeSubject::Client(client) => {
                 // No authority of ours issues a client leaf without its account.
-                let account = identity.home.ok_or(Rejected::Refused(Reason::Unauthenticated))?;
-                Caller::Client { client: *client, account }
+                let home = identity.home.ok_or(Rejected::Refused(Reason::Unauthenticated))?;
+                Caller::Client { client: *client, home }
             }
             SpiffeSubject::Module { .. } => Caller::Anonymous,
         };
@@ -88,7 +88,7 @@ impl Authenticator {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_domain::{AccountId, BanSubject, ClientId, NodeId, UnixMs};
+    use holdfast_domain::{AccountId, BanSubject, ClientId, Home, NodeId, UnixMs};
 
     use super::*;
     use crate::testing::{NOT_AFTER, TRUST_DOMAIN, identity, peer};
@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn each_subject_becomes_its_caller() {
         let authn = at(UnixMs(0), PinnedPeers::none(), &BanList::new());
-        let (node, account) = (NodeId::new([1; 16]), AccountId::new([2; 16]));
+        let node = NodeId::new([1; 16]);
+        let home = Home { account: AccountId::new([2; 16]), quota_bytes: 7 };
         let client = ClientId::new([3; 16]);
         let caller = |subject, home| {
             authn
@@ -111,8 +112,8 @@ mod tests {
                 .map(|all| (all.caller, all.kind))
         };
         assert_eq!(
-            caller(SpiffeSubject::Client(client), Some(account)),
-            Ok((Caller::Client { client, account }, CallerKind::Client))
+            caller(SpiffeSubject::Client(client), Some(home)),
+            Ok((Caller::Client { client, home }, CallerKind::Client))
         );
         assert_eq!(
             caller(SpiffeSubject::Client(client), None),

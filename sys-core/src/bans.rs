@@ -65,7 +65,7 @@ impl BanList {
             SpiffeSubject::Operator(name) => Some(BanSubject::Operator(name.clone())),
             SpiffeSubject::Module { .. } => None,
         };
-        let account = identity.home.map(BanSubject::Account);
+        let account = identity.home.map(|home| BanSubject::Account(home.account));
         own.into_iter().chain(account).any(|subject| list.contains(&subject))
     }
 
@@ -100,7 +100,7 @@ impl BanList {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_domain::{AccountId, ClientId, NodeId};
+    use holdfast_domain::{AccountId, ClientId, Home, NodeId};
 
     use super::*;
     use crate::testing::identity;
@@ -109,7 +109,8 @@ mod tests {
     fn a_client_is_banned_by_key_or_by_account_and_a_machine_in_both_roles() {
         let bans = BanList::new();
         let (account, node) = (AccountId::new([1; 16]), NodeId::new([2; 16]));
-        let client = identity(SpiffeSubject::Client(ClientId::new([3; 16])), Some(account));
+        let client =
+            identity(SpiffeSubject::Client(ClientId::new([3; 16])), Some(Home { account, quota_bytes: 0 }));
         let other = identity(SpiffeSubject::Client(ClientId::new([4; 16])), None);
         bans.replace([BanSubject::Account(account), BanSubject::Node(node)].into()).unwrap();
         assert!(bans.bans(&client));

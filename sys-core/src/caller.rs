@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use holdfast_domain::{AccountId, Audience, ClientId, NodeId, OperatorName};
+use holdfast_domain::{Audience, ClientId, Home, NodeId, OperatorName};
 
 /// The authenticated caller of one request, put into the request's extensions by the guard.
 ///
@@ -15,8 +15,8 @@ pub enum Caller {
     Client {
         /// The key.
         client: ClientId,
-        /// Its home.
-        account: AccountId,
+        /// Its home, the only one that it reaches.
+        home: Home,
     },
     /// A shard node.
     Node(NodeId),
@@ -56,7 +56,7 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
-            Self::Client { client, account } => write!(f, "client/{client}@{account}"),
+            Self::Client { client, home } => write!(f, "client/{client}@{}", home.account),
             Self::Node(id) => write!(f, "node/{id}"),
             Self::Registry(id) => write!(f, "registry/{id}"),
             Self::Operator(name) => write!(f, "operator/{name}"),

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use holdfast_certs::{Exporter, Peer, PeerIdentity, Serial};
-use holdfast_domain::{AccountId, SpiffeId, SpiffeSubject, SpkiHash, UnixMs};
+use holdfast_domain::{Home, SpiffeId, SpiffeSubject, SpkiHash, UnixMs};
 
 pub(crate) const TRUST_DOMAIN: &str = "test";
 
 pub(crate) const NOT_AFTER: UnixMs = UnixMs(4_000_000_000_000);
 
-pub(crate) fn identity(subject: SpiffeSubject, home: Option<AccountId>) -> PeerIdentity {
+pub(crate) fn identity(subject: SpiffeSubject, home: Option<Home>) -> PeerIdentity {
     PeerIdentity {
         spki_hash: SpkiHash::of_der(subject.to_string().as_bytes()),
         spiffe: SpiffeId { trust_domain: TRUST_DOMAIN.parse().unwrap(), subject },

@@ -130,7 +130,10 @@ async fn the_key_exchange_is_hybrid() {
 async fn people_show_ed25519_keys_and_their_home() {
     let cluster = TestCluster::fresh().unwrap();
     let server = serve_node(&cluster).await;
-    let (id, home) = (ClientId::new([5; 16]), holdfast_domain::AccountId::new([6; 16]));
+    let (id, home) = (
+        ClientId::new([5; 16]),
+        holdfast_domain::Home { account: holdfast_domain::AccountId::new([6; 16]), quota_bytes: 1 << 30 },
+    );
     let key = Arc::new(ClientKey::generate().unwrap());
     let dialer = Dialer::new(cluster.trust(), Some(cluster.client(id, home, key).unwrap()));
     let mut channel = dialer.channel(&server.address, ExpectedServer::Node(NODE)).unwrap();

@@ -52,7 +52,10 @@ fn openssl_accepts_people_as_clients_only() {
     let cluster = TestCluster::fresh().unwrap();
     let operator = SpiffeSubject::Operator("ann".parse().unwrap());
     let client = SpiffeSubject::Client(ClientId::new([2; 16]));
-    let home = Some(holdfast_domain::AccountId::new([3; 16]));
+    let home = Some(holdfast_domain::Home {
+        account: holdfast_domain::AccountId::new([3; 16]),
+        quota_bytes: 1 << 30,
+    });
     let ed25519: SubjectKey = ClientKey::generate().unwrap().public().into();
     let p256: SubjectKey = SoftSigner::generate().unwrap().public().into();
     for (subject, key, home) in

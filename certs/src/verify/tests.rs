@@ -52,7 +52,10 @@ fn check(cluster: &TestCluster, chain: &CertChain, purpose: Purpose) -> Result<P
 fn what_is_issued_reads_back() {
     let cluster = cluster();
     let key = ClientKey::generate().unwrap();
-    let (id, home) = (ClientId::new([3; 16]), holdfast_domain::AccountId::new([4; 16]));
+    let (id, home) = (
+        ClientId::new([3; 16]),
+        holdfast_domain::Home { account: holdfast_domain::AccountId::new([4; 16]), quota_bytes: 1 << 30 },
+    );
     let chain = cluster.issue(SpiffeSubject::Client(id), key.public().into(), Some(home)).unwrap();
     let identity = check(&cluster, &chain, Purpose::Client).unwrap();
     assert_eq!(identity.spiffe.subject, SpiffeSubject::Client(id));
@@ -108,7 +111,10 @@ fn an_authority_does_not_issue_what_it_cannot_vouch_for() {
     request.key = ClientKey::generate().unwrap().public().into();
     assert!(matches!(cluster.registry.issue(&request), Err(crate::IssueError::KeyAlgorithm(_))));
     request.key = SoftSigner::generate().unwrap().public().into();
-    request.home = Some(holdfast_domain::AccountId::new([1; 16]));
+    request.home = Some(holdfast_domain::Home {
+        account: holdfast_domain::AccountId::new([1; 16]),
+        quota_bytes: 1 << 30,
+    });
     assert!(matches!(cluster.registry.issue(&request), Err(crate::IssueError::Home(_))));
     (request.home, request.not_after) = (None, NOW);
     assert!(matches!(cluster.registry.issue(&request), Err(crate::IssueError::Validity)));
@@ -299,7 +305,7 @@ proptest! {
         let cluster = shared();
         let subject = SpiffeSubject::Client(ClientId::new([1; 16]));
         let valid = content.len() == 18 && content.starts_with(&[4, 16]);
-        let mut extension = crate::extension::write_home(holdfast_domain::AccountId::new([0; 16]));
+        let mut extension = crate::extension::write_home(holdfast_domain::Home { account: holdfast_domain::AccountId::new([0; 16]), quota_bytes: 1 << 30 });
         extension = rcgen::CustomExtension::from_oid_content(
             &extension.oid_components().collect::<Vec<_>>(), content);
         let chain = forged(&cluster.workload, subject, |p| p.custom_extensions.push(extension)).unwrap();

@@ -204,6 +204,15 @@ impl From<Slot> for u16 {
     }
 }
 
+/// Where a client's data lives and how much of it there may be, as the registry certified it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Home {
+    /// The account.
+    pub account: AccountId,
+    /// Bytes that the account may store.
+    pub quota_bytes: u64,
+}
+
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct UnixMs(pub u64);

@@ -25,7 +25,7 @@ pub use evidence::{
 };
 pub use genesis::{Genesis, OperatorKey, P256Point, PcrApproval, RecoveryKey, TpmPolicy};
 pub use ids::{
-    AccountId, ClientId, ClusterId, CommandId, FileId, GroupId, IdError, Kcv, KeyGeneration, Lineage,
+    AccountId, ClientId, ClusterId, CommandId, FileId, GroupId, Home, IdError, Kcv, KeyGeneration, Lineage,
     MapEpoch, NodeId, PendingId, PolicyEpoch, ReplicaId, RootHash, Sha256Hash, ShardEpoch, Slot, SlotError,
     SpkiHash, UnixMs, UploadId,
 };

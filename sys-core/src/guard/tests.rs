@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use holdfast_certs::{Peer, PinnedPeers};
 use holdfast_domain::{
-    AccountId, Audience, BanSubject, ClientId, NodeId, Reason, Rule, SpiffeSubject, UnixMs,
+    AccountId, Audience, BanSubject, ClientId, Home, NodeId, Reason, Rule, SpiffeSubject, UnixMs,
 };
 use tonic::{Code, Status};
 
@@ -80,7 +80,11 @@ fn callers() -> Vec<(&'static str, Peer, Option<Audience>)> {
     vec![
         ("anonymous", peer(None), None),
         ("module", peer(Some(identity(module, None))), None),
-        ("client", peer(Some(identity(client, Some(account)))), Some(Audience::Client)),
+        (
+            "client",
+            peer(Some(identity(client, Some(Home { account, quota_bytes: 0 })))),
+            Some(Audience::Client),
+        ),
         ("node", peer(Some(identity(SpiffeSubject::Node(node), None))), Some(Audience::Node)),
         ("registry", peer(Some(identity(SpiffeSubject::Registry(node), None))), Some(Audience::Registry)),
         (

@@ -9,8 +9,7 @@ use holdfast_certs::{
 };
 use holdfast_domain::{BanSubject, NodeId, Reason};
 use holdfast_proto::registry::v1::{
-    BootstrapReply, BootstrapRequest, QuotaReply, QuotaRequest, ResolveReply, ResolveRequest, WatchEvent,
-    WatchRequest,
+    BootstrapReply, BootstrapRequest, ResolveReply, ResolveRequest, WatchEvent, WatchRequest,
     directory_client::DirectoryClient,
     directory_server::{Directory, DirectoryServer},
 };
@@ -42,10 +41,6 @@ impl Directory for Service {
     }
 
     async fn resolve(&self, _: Request<ResolveRequest>) -> Result<Response<ResolveReply>, Status> {
-        Err(Refusal::new(Reason::NotFound).into())
-    }
-
-    async fn quota(&self, _: Request<QuotaRequest>) -> Result<Response<QuotaReply>, Status> {
         Err(Refusal::new(Reason::NotFound).into())
     }
 

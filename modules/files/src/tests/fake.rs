@@ -31,7 +31,7 @@ impl FakeHost {
 impl PartitionHost for FakeHost {
     async fn partition(&self, caller: &Caller, _: RouteInfo) -> Result<Arc<dyn Partition>, Refusal> {
         match caller {
-            Caller::Client { account, .. } => Ok(self.home(*account)),
+            Caller::Client { home, .. } => Ok(self.home(home.account)),
             _ => Err(Reason::NotPermitted.into()),
         }
     }

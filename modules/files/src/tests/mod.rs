@@ -12,7 +12,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use holdfast_domain::{AccountId, ClientId, Reason, Sha256Hash, UploadId};
+use holdfast_domain::{AccountId, ClientId, Home, Reason, Sha256Hash, UploadId};
 use holdfast_files_api::v1::{
     AppendRequest, BeginRequest, CommitRequest, FileInfo, GetRequest, ListReply, ListRequest,
     PutSmallRequest, RemoveRequest, Route, StatRequest, UsageReply, UsageRequest, files_server::Files as _,
@@ -62,7 +62,10 @@ impl Client {
     }
 
     fn caller(&self) -> Caller {
-        Caller::Client { client: ClientId::new([9; 16]), account: self.account }
+        Caller::Client {
+            client: ClientId::new([9; 16]),
+            home: Home { account: self.account, quota_bytes: 1 << 30 },
+        }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
