@@ -4,6 +4,7 @@
 //! Values that are signed, replicated or stored are plain data encoded by [`codec`].
 
 pub mod admission;
+mod causes;
 pub mod codec;
 pub mod evidence;
 pub mod genesis;
@@ -20,6 +21,7 @@ pub use admission::{
     Admission, BanSubject, EkHash, InvitePublic, OperatorName, OperatorRequest, RequestSerial,
     SignedAdmission, TicketPublic,
 };
+pub use causes::causes;
 pub use evidence::{
     Attested, ChallengeId, JoinEvidence, NodeRole, PcrSelection, PcrValue, TicketProof, TpmClass,
 };

@@ -2,6 +2,7 @@
 
 mod join;
 mod renewal;
+mod ticket;
 
 use std::{path::Path, sync::Arc};
 
@@ -20,6 +21,7 @@ use crate::{
 
 pub use join::{Enrolment, enrol};
 pub use renewal::keep_renewed;
+pub use ticket::{TicketError, read_ticket};
 
 /// Names of the files in `identity/`.
 pub mod files {
@@ -35,6 +37,8 @@ pub mod files {
     pub const APPROVALS: &str = "identity/approvals";
     /// The registry's members.
     pub const VOTERS: &str = "identity/voters";
+    /// Who is banned.
+    pub const BANS: &str = "identity/bans";
     /// The newest shard map as signed.
     pub const MAP: &str = "identity/map";
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use holdfast_certs::Identity;
-use holdfast_domain::UnixMs;
+use holdfast_domain::{UnixMs, causes};
 
 use super::{Member, MemberError, files, join::keep};
 use crate::{
@@ -24,7 +24,7 @@ pub async fn keep_renewed(member: Arc<Member>, registries: Registries) {
         match renew(&member, &registries).await {
             Ok(not_after) => tracing::info!(not_after_ms = not_after.0, "identity renewed"),
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "renewal failed; trying again");
+                tracing::warn!(error = %causes(&error), "renewal failed; trying again");
                 tokio::time::sleep(RETRY).await;
             }
         }
@@ -79,16 +79,4 @@ fn until_due(member: &Member) -> Duration {
 fn now() -> UnixMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// An error with its causes, for one log line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
