@@ -212,6 +212,3 @@ impl RaftSnapshotBuilder<Types> for Builder {
         Ok(Snapshot { meta, snapshot })
     }
 }
-
-#[cfg(test)]
-mod tests;

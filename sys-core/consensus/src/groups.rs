@@ -81,6 +81,8 @@ struct Inner {
     links: Arc<Links>,
     directory: Arc<dyn PeerDirectory>,
     hosted: Hosted,
+    /// Ends the streams of peers.
+    closing: watch::Sender<bool>,
     /// Held while a group starts or goes away.
     changing: tokio::sync::Mutex<bool>,
 }
@@ -111,6 +113,7 @@ impl Groups {
             links: Arc::new(Links::new(connector)),
             directory,
             hosted: Hosted::default(),
+            closing: watch::Sender::new(false),
             changing: tokio::sync::Mutex::new(true),
         })))
     }
@@ -193,7 +196,7 @@ impl Groups {
     /// The tonic service of the peer stream, to be served with the process's other services.
     pub fn service(&self, auth: Arc<dyn PeerAuth>) -> RaftServer<RaftService> {
         let limit = limits::MAX_FRAME_BYTES.saturating_add(1024);
-        RaftServer::new(RaftService::new(self.0.hosted.clone(), auth))
+        RaftServer::new(RaftService::new(self.0.hosted.clone(), auth, self.0.closing.subscribe()))
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit)
     }
@@ -206,6 +209,7 @@ impl Groups {
         futures::future::join_all(running.iter().map(|group| group.step_aside(HAND_OVER))).await;
         futures::future::join_all(running.iter().map(Group::shutdown)).await;
         self.hosted_mut(BTreeMap::clear);
+        self.0.closing.send_replace(true);
         let log = self.0.log.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
             tracing::error!(%error, "log_not_closed");

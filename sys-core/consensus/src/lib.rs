@@ -23,6 +23,8 @@ mod reads;
 mod replica;
 mod snapshot;
 mod status;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod types;
 mod watcher;

@@ -14,6 +14,7 @@ use raft_engine::{Config, Engine, ReadableSize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::committer::{self, BATCH_KEY, Change, LOG_REGION, Lazy, StoredEntry, Write};
+use super::reader::Reader;
 use super::seal::Place;
 use super::tail_guard::{self, TailGuard};
 use crate::limits;
@@ -63,6 +64,7 @@ pub(crate) struct LogEngine {
     pub(super) cipher: Cipher,
     writes: Mutex<Option<mpsc::Sender<Write>>>,
     lazy: Lazy,
+    reader: Reader,
     threads: Mutex<Vec<JoinHandle<()>>>,
     stop_purger: Mutex<Option<std::sync::mpsc::Sender<()>>>,
 }
@@ -89,6 +91,8 @@ impl LogEngine {
             move || committer::run(&engine, recovered.unwrap_or(0), receiver, &lazy)
         })
         .map_err(io_error)?;
+        let (reader, read) = Reader::new();
+        let reading = spawn("raft-read", read).map_err(io_error)?;
         let (stop_purger, stopped) = std::sync::mpsc::channel();
         let purger = spawn("raft-purge", {
             let engine = engine.clone();
@@ -103,7 +107,8 @@ impl LogEngine {
             cipher,
             writes: Mutex::new(Some(writes)),
             lazy,
-            threads: Mutex::new(vec![committer, purger]),
+            reader,
+            threads: Mutex::new(vec![committer, purger, reading]),
             stop_purger: Mutex::new(Some(stop_purger)),
         }))
     }
@@ -151,7 +156,16 @@ impl LogEngine {
         Some((self.engine.first_index(region)?, self.engine.last_index(region)?))
     }
 
-    /// Sealed entries from `from` to before `to`, at least one if there is one. Blocking.
+    /// Runs a job that calls [`Self::read`].
+    pub(super) async fn on_reader<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        self.reader.run(job).await
+    }
+
+    /// Sealed entries from `from` to before `to`, at least one if there is one. Blocking, on the reader
+    /// thread only.
     pub(super) fn read(
         &self,
         region: u64,
@@ -183,6 +197,7 @@ impl LogEngine {
     /// Writes what waits and stops the threads. Blocking.
     pub(crate) fn close(&self) {
         drop(self.writes.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.reader.close();
         drop(self.stop_purger.lock().unwrap_or_else(PoisonError::into_inner).take());
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A thread that panicked has ended the process already, or only failed to purge.

@@ -6,6 +6,7 @@
 
 mod committer;
 mod engine;
+mod reader;
 mod seal;
 mod store;
 mod tail;

@@ -82,12 +82,12 @@ impl GroupLog {
             }
             None => claim(&engine, place).await?,
         }
-        let tail = tokio::task::spawn_blocking({
-            let engine = engine.clone();
-            move || load(&engine, place)
-        })
-        .await
-        .map_err(io::Error::other)??;
+        let tail = engine
+            .on_reader({
+                let engine = engine.clone();
+                move || load(&engine, place)
+            })
+            .await??;
         Ok(Self { engine, place, tail: Arc::new(Mutex::new(tail)) })
     }
 
@@ -124,7 +124,7 @@ impl GroupLog {
             // wants everything.
             let (engine, place) = (self.engine.clone(), self.place);
             let read = move || read_files(&engine, place, in_files.0, in_files.1, max_bytes);
-            let read = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?;
+            let read = self.engine.on_reader(read).await?;
             let (mut found, _) = match read {
                 // Purged meanwhile: what is left is read again.
                 Err(_) if self.tail().first() > in_files.0 => continue,
@@ -211,8 +211,9 @@ fn load(engine: &LogEngine, place: Place) -> Result<Tail, GroupLogError> {
     tail.last = tail.purged;
     if let Some((first, last)) = tail.in_files {
         let end = end.unwrap_or(u64::MAX).min(last.saturating_add(1));
-        if tail.purged.is_some() && first > tail.first() && end > first {
-            return Err(GroupLogError::Damaged(format!("entries {} to {first} are missing", tail.first())));
+        if tail.purged.is_some() && first > tail.after_purged() && end > first {
+            let missing = format!("entries {} to {first} are missing", tail.after_purged());
+            return Err(GroupLogError::Damaged(missing));
         }
         let mut next = first.max(tail.first());
         while next < end {

@@ -27,8 +27,14 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Index of the first entry that is not purged.
+    /// Index of the first entry that there can be.
     pub(super) fn first(&self) -> u64 {
+        let in_files = self.in_files.map_or(0, |(first, _)| first);
+        self.after_purged().max(in_files)
+    }
+
+    /// Index of the first entry that is not purged.
+    pub(super) fn after_purged(&self) -> u64 {
         self.purged.map_or(0, |id| id.index.saturating_add(1))
     }
 

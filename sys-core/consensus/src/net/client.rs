@@ -194,6 +194,7 @@ impl RaftNetworkV2<Types> for PeerCall {
         let patience = option.soft_ttl();
         let request = Request::TransferLeader {
             vote: (*req.from_leader()).into(),
+            to: *req.to_node_id(),
             last: req.last_log_id().copied().map(Into::into),
         };
         let answer = |response: Response<'_>| match response {

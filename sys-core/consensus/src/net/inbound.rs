@@ -33,8 +33,8 @@ pub(crate) async fn handle(replica: &Replica, from: ReplicaId, payload: Bytes) -
         Request::SnapshotEnd { transfer, chunks, sha256 } => {
             end(replica, from, transfer, chunks, sha256).await
         }
-        Request::TransferLeader { vote, last } => {
-            let request = TransferLeaderRequest::new(vote.into(), replica.id().0, last.map(Into::into));
+        Request::TransferLeader { vote, to, last } => {
+            let request = TransferLeaderRequest::new(vote.into(), to, last.map(Into::into));
             match raft.handle_transfer_leader(request).await {
                 Ok(answer) => Response::TransferLeader { accepted: answer.is_ok() },
                 Err(_) => Response::Stopped,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use holdfast_domain::{GroupId, ReplicaId};
 use holdfast_proto::consensus::v1::raft_server::Raft;
 use holdfast_proto::consensus::v1::{Frame, FrameKind};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -22,11 +22,13 @@ pub(crate) type Hosted = Arc<RwLock<BTreeMap<GroupId, Arc<Replica>>>>;
 pub struct RaftService {
     hosted: Hosted,
     auth: Arc<dyn PeerAuth>,
+    closing: watch::Receiver<bool>,
 }
 
 impl RaftService {
-    pub(crate) fn new(hosted: Hosted, auth: Arc<dyn PeerAuth>) -> Self {
-        Self { hosted, auth }
+    /// Streams end when `closing` says so.
+    pub(crate) fn new(hosted: Hosted, auth: Arc<dyn PeerAuth>, closing: watch::Receiver<bool>) -> Self {
+        Self { hosted, auth, closing }
     }
 }
 
@@ -44,7 +46,7 @@ impl Raft for RaftService {
             .ok_or_else(|| Status::unauthenticated("a registry's or a node's certificate is needed"))?;
         let (answers, outgoing) = mpsc::channel(limits::FRAME_QUEUE);
         let session = Session { peer, hosted: self.hosted.clone(), auth: self.auth.clone(), answers };
-        tokio::spawn(session.run(request.into_inner()));
+        tokio::spawn(session.run(request.into_inner(), self.closing.clone()));
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 }
@@ -58,7 +60,7 @@ struct Session {
 }
 
 impl Session {
-    async fn run(self, mut frames: Streaming<Frame>) {
+    async fn run(self, mut frames: Streaming<Frame>, mut closing: watch::Receiver<bool>) {
         let room = Arc::new(Semaphore::new(limits::MAX_PEER_REQUESTS));
         loop {
             let frame = tokio::select! {
@@ -67,6 +69,7 @@ impl Session {
                     Ok(None) | Err(_) => return,
                 },
                 () = self.answers.closed() => return,
+                _ = closing.wait_for(|closing| *closing) => return,
             };
             match self.admit(&frame) {
                 Ok(replica) => {

@@ -31,8 +31,8 @@ pub(crate) enum Request<'a> {
     },
     /// Its end, with what all pieces together must be.
     SnapshotEnd { transfer: u64, chunks: u64, sha256: [u8; 32] },
-    /// A leader hands over.
-    TransferLeader { vote: VoteRecord, last: Option<LogIdRecord> },
+    /// A leader tells every voter to whom it hands over.
+    TransferLeader { vote: VoteRecord, to: u64, last: Option<LogIdRecord> },
     /// A member passes commands on to the leader.
     Propose(#[serde(borrow)] Vec<Blob<'a>>),
     /// A member asks the leader for the index that a linearizable read must wait for.

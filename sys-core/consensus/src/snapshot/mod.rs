@@ -117,8 +117,17 @@ impl SnapshotStore {
 
     /// Makes a snapshot the current one, durably, unless the current one is as new. Either way `file` stays readable.
     /// Blocking.
-    pub(crate) fn adopt(&self, meta: &SnapshotMeta, file: &SnapshotFile) -> io::Result<()> {
-        let Some(temp) = &file.incoming else { return Ok(()) };
+    pub(crate) fn adopt(self: &Arc<Self>, meta: &SnapshotMeta, file: &SnapshotFile) -> io::Result<()> {
+        let Some(temp) = &file.incoming else {
+            if Arc::ptr_eq(self, &file.store) {
+                return Ok(());
+            }
+            // Another replica's, in the same process: it is sealed for that one.
+            let mut copy = self.create(meta.clone(), false)?;
+            io::copy(&mut file.reader()?, copy.writer())?;
+            let (meta, copy) = copy.finish()?;
+            return self.adopt(&meta, &copy);
+        };
         let mut current = self.lock();
         if current.as_ref().is_some_and(|(newest, _)| newest.last_log_id >= meta.last_log_id) {
             return Ok(());

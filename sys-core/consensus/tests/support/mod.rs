@@ -1,0 +1,341 @@
+//! Processes in one process: nodes with their own disks, joined by in-memory streams that can be cut.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use holdfast_consensus::{
+    AuthenticatedPeer, Command, Compaction, ConnectError, Group, Groups, MachineError, Member, Options,
+    PeerAuth, PeerConnector, PeerDirectory, PeerId, PeerTarget, Pin as KeyPin, SnapshotView, StateMachine,
+    Timing,
+};
+use holdfast_domain::{GroupId, NodeId, ReplicaId, SpkiHash};
+use holdfast_keys::LocalKey;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::sync::mpsc;
+use tonic::transport::server::Connected;
+use tonic::transport::{Channel, Endpoint, Server};
+
+pub const SOON: Duration = Duration::from_secs(10);
+
+type Map = BTreeMap<Vec<u8>, (u64, u64)>;
+
+/// A machine in memory: counts how often each command was applied, and remembers its last ordinal.
+#[derive(Default, Clone)]
+pub struct Counter {
+    pub map: Arc<Mutex<Map>>,
+}
+
+struct View(Map);
+
+impl SnapshotView for View {
+    fn write_to(self: Box<Self>, out: &mut dyn Write) -> Result<(), MachineError> {
+        for (key, (count, ordinal)) in &self.0 {
+            out.write_all(&u32::try_from(key.len()).unwrap().to_be_bytes())?;
+            out.write_all(key)?;
+            out.write_all(&count.to_be_bytes())?;
+            out.write_all(&ordinal.to_be_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+impl StateMachine for Counter {
+    fn load_meta(&mut self) -> Result<Option<Vec<u8>>, MachineError> {
+        Ok(None)
+    }
+
+    fn apply(&mut self, commands: &[Command<'_>], _meta: &[u8]) -> Result<Vec<Vec<u8>>, MachineError> {
+        let mut map = self.map.lock().unwrap();
+        Ok(commands
+            .iter()
+            .map(|command| {
+                let row = map.entry(command.bytes.to_vec()).or_default();
+                *row = (row.0 + 1, command.ordinal());
+                [b"applied ", command.bytes].concat()
+            })
+            .collect())
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn SnapshotView>, MachineError> {
+        Ok(Box::new(View(self.map.lock().unwrap().clone())))
+    }
+
+    fn install(&mut self, snapshot: &mut dyn Read, _meta: &[u8]) -> Result<(), MachineError> {
+        let mut bytes = Vec::new();
+        snapshot.read_to_end(&mut bytes)?;
+        let mut rest = bytes.as_slice();
+        let mut map = Map::new();
+        while !rest.is_empty() {
+            let mut take = |n: usize| {
+                let (taken, left) = rest.split_at(n);
+                rest = left;
+                taken.to_vec()
+            };
+            let len = u32::from_be_bytes(take(4).try_into().unwrap());
+            let key = take(usize::try_from(len).unwrap());
+            let count = u64::from_be_bytes(take(8).try_into().unwrap());
+            let ordinal = u64::from_be_bytes(take(8).try_into().unwrap());
+            map.insert(key, (count, ordinal));
+        }
+        *self.map.lock().unwrap() = map;
+        Ok(())
+    }
+}
+
+/// One end of a stream that knows who is at the other.
+pub struct Io {
+    stream: DuplexStream,
+    peer: AuthenticatedPeer,
+}
+
+impl Connected for Io {
+    type ConnectInfo = AuthenticatedPeer;
+
+    fn connect_info(&self) -> AuthenticatedPeer {
+        self.peer
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+struct Auth;
+
+impl PeerAuth for Auth {
+    fn authenticate(&self, extensions: &tonic::Extensions) -> Option<AuthenticatedPeer> {
+        extensions.get::<AuthenticatedPeer>().copied()
+    }
+}
+
+/// Who listens where. Also the directory of signed descriptors.
+#[derive(Default, Clone)]
+pub struct Net {
+    listeners: Arc<Mutex<HashMap<String, mpsc::Sender<Io>>>>,
+    directory: Arc<Mutex<HashMap<(GroupId, ReplicaId), Member>>>,
+}
+
+impl PeerDirectory for Net {
+    fn member(&self, group: GroupId, replica: ReplicaId) -> Option<Member> {
+        self.directory.lock().unwrap().get(&(group, replica)).cloned()
+    }
+}
+
+impl Net {
+    pub fn describe(&self, group: GroupId, replica: ReplicaId, member: Member) {
+        self.directory.lock().unwrap().insert((group, replica), member);
+    }
+
+    /// A channel to an address, as `peer`.
+    pub async fn dial(&self, address: &str, peer: AuthenticatedPeer) -> io::Result<Channel> {
+        let listeners = self.listeners.clone();
+        let address = address.to_owned();
+        let connect = move |_| {
+            let (listeners, address) = (listeners.clone(), address.clone());
+            async move {
+                let listener = listeners.lock().unwrap().get(&address).cloned();
+                let listener = listener.ok_or_else(|| io::Error::other("nobody listens there"))?;
+                let (ours, theirs) = tokio::io::duplex(64 << 10);
+                listener.send(Io { stream: theirs, peer }).await.map_err(io::Error::other)?;
+                Ok::<_, io::Error>(hyper_util::rt::TokioIo::new(ours))
+            }
+        };
+        let endpoint = Endpoint::from_static("http://peer");
+        endpoint.connect_with_connector(tower::service_fn(connect)).await.map_err(io::Error::other)
+    }
+}
+
+struct Dialer {
+    net: Net,
+    me: AuthenticatedPeer,
+}
+
+impl PeerConnector for Dialer {
+    fn connect(&self, target: PeerTarget) -> BoxFuture<'static, Result<Channel, ConnectError>> {
+        let (net, me) = (self.net.clone(), self.me);
+        Box::pin(async move {
+            net.dial(&target.address, me)
+                .await
+                .map_err(|source| ConnectError { target: target.id, source: source.into() })
+        })
+    }
+}
+
+/// A process.
+pub struct Node {
+    pub number: u8,
+    pub net: Net,
+    pub dir: tempfile::TempDir,
+    pub groups: Groups,
+    pub machines: BTreeMap<GroupId, Counter>,
+    pub compaction: Compaction,
+    server: tokio::task::JoinHandle<()>,
+}
+
+pub fn node_id(number: u8) -> NodeId {
+    NodeId::new([number; 16])
+}
+
+pub fn member(number: u8) -> Member {
+    Member {
+        node: node_id(number),
+        address: format!("node-{number}:1"),
+        pin: KeyPin::Key(SpkiHash::new([number; 32])),
+    }
+}
+
+/// The identity that a process shows: a registry's, or a node's.
+pub fn identity(number: u8, registry: bool) -> AuthenticatedPeer {
+    let id = if registry { PeerId::Registry(node_id(number)) } else { PeerId::Node(node_id(number)) };
+    AuthenticatedPeer { id, spki: SpkiHash::new([number; 32]) }
+}
+
+fn options(dir: &tempfile::TempDir, compaction: Compaction) -> Options {
+    let mut options = Options::new(dir.path());
+    let millis = Duration::from_millis;
+    options.timing = Timing::new(millis(50), millis(200), millis(400)).unwrap();
+    options.compaction = compaction;
+    options
+}
+
+impl Node {
+    pub async fn start(number: u8, net: &Net) -> Self {
+        Self::start_with(number, net, Compaction::default(), tempfile::tempdir().unwrap()).await
+    }
+
+    pub async fn start_with(number: u8, net: &Net, compaction: Compaction, dir: tempfile::TempDir) -> Self {
+        // Group 0 needs a registry's identity, others a node's; tests use one or the other.
+        let dialer = Dialer { net: net.clone(), me: identity(number, false) };
+        let key = LocalKey::from_bytes([number; 32]);
+        let groups = Groups::open(options(&dir, compaction), key, Arc::new(dialer), Arc::new(net.clone()))
+            .await
+            .unwrap();
+        let server = serve(net, &member(number).address, &groups);
+        Self { number, net: net.clone(), dir, groups, machines: BTreeMap::new(), compaction, server }
+    }
+
+    pub async fn host(&mut self, group: GroupId, replica: u64) -> Group {
+        let machine = Counter::default();
+        self.machines.insert(group, machine.clone());
+        self.groups.start(group, ReplicaId(replica), Box::new(machine)).await.unwrap()
+    }
+
+    /// The process dies: nobody is told.
+    pub async fn kill(self) -> (u8, Net, Compaction, tempfile::TempDir) {
+        self.net.listeners.lock().unwrap().remove(&member(self.number).address);
+        self.server.abort();
+        for group in self.groups.running() {
+            group.shutdown().await;
+        }
+        self.groups.shutdown().await;
+        (self.number, self.net, self.compaction, self.dir)
+    }
+
+    pub fn count(&self, group: GroupId, command: &[u8]) -> u64 {
+        self.machines[&group].map.lock().unwrap().get(command).map_or(0, |row| row.0)
+    }
+}
+
+pub async fn restart((number, net, compaction, dir): (u8, Net, Compaction, tempfile::TempDir)) -> Node {
+    Node::start_with(number, &net, compaction, dir).await
+}
+
+fn serve(net: &Net, address: &str, groups: &Groups) -> tokio::task::JoinHandle<()> {
+    let (listener, incoming) = mpsc::channel(16);
+    net.listeners.lock().unwrap().insert(address.to_owned(), listener);
+    let service = groups.service(Arc::new(Auth));
+    let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
+    let incoming = tokio_stream::StreamExt::map(incoming, Ok::<_, io::Error>);
+    tokio::spawn(async move {
+        Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+    })
+}
+
+/// Three nodes, each with one replica of each group; replica ids are `10 × group + node`.
+pub async fn three(net: &Net, groups: &[u32]) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for number in 1..=3 {
+        nodes.push(Node::start(number, net).await);
+    }
+    for group in groups {
+        for node in &mut nodes {
+            node.host(GroupId(*group), u64::from(group * 10) + u64::from(node.number)).await;
+        }
+        let members = members(*group, &[1, 2, 3]);
+        for node in &nodes {
+            node.groups.get(GroupId(*group)).unwrap().bootstrap(members.clone()).await.unwrap();
+        }
+    }
+    nodes
+}
+
+pub fn replica(group: u32, node: u8) -> ReplicaId {
+    ReplicaId(u64::from(group * 10) + u64::from(node))
+}
+
+pub fn members(group: u32, nodes: &[u8]) -> BTreeMap<ReplicaId, Member> {
+    nodes.iter().map(|node| (replica(group, *node), member(*node))).collect()
+}
+
+pub fn set(replicas: &[ReplicaId]) -> BTreeSet<ReplicaId> {
+    replicas.iter().copied().collect()
+}
+
+/// Index in `nodes` of the group's leader, once all agree.
+pub async fn leader(nodes: &[Node], group: u32) -> usize {
+    let deadline = tokio::time::Instant::now() + SOON;
+    loop {
+        let group = GroupId(group);
+        let leading: Vec<usize> = (0..nodes.len())
+            .filter(|at| nodes[*at].groups.get(group).is_some_and(|group| group.leading_term().is_some()))
+            .collect();
+        if let [leading] = leading[..] {
+            let id = nodes[leading].groups.get(group).unwrap().replica();
+            if nodes
+                .iter()
+                .filter_map(|node| node.groups.get(group))
+                .all(|group| group.status().leader == Some(id))
+            {
+                return leading;
+            }
+        }
+        assert!(tokio::time::Instant::now() < deadline, "no leader of group {group}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until something holds.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + SOON;
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
