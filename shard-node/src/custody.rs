@@ -8,7 +8,7 @@ mod dmk;
 mod newcomer;
 mod rows;
 
-use holdfast_domain::{GroupId, KeyGeneration, Kcv, NodeId, Reason};
+use holdfast_domain::{GroupId, Kcv, KeyGeneration, NodeId, Reason};
 use holdfast_enrol::{folder::FolderError, machine::MachineError, registries::CallError};
 use holdfast_keys::{EntropyError, SignError, recovery::RecoveryError, sign};
 use holdfast_tpm_node::TpmError;
@@ -84,7 +84,9 @@ pub enum CustodyError {
         by: NodeId,
     },
     /// The key that a wrap opens to is another one.
-    #[error("wrap_mismatch: the wrap of group {group} opens to a key with check value {actual}, not {expected}")]
+    #[error(
+        "wrap_mismatch: the wrap of group {group} opens to a key with check value {actual}, not {expected}"
+    )]
     Mismatch {
         /// Whose key.
         group: GroupId,
@@ -97,7 +99,7 @@ pub enum CustodyError {
     #[error("the registry holds no wrap of group {0} for this machine yet")]
     NoWrap(GroupId),
     /// The newcomer's evidence or admission does not verify.
-    #[error("{}: node {node} gets no key", denial.reason().code())]
+    #[error("{}: node {node} gets no key", denial.reason.code())]
     Newcomer {
         /// Who.
         node: NodeId,
@@ -113,6 +115,9 @@ pub enum CustodyError {
         /// What is wrong.
         reason: Reason,
     },
+    /// The genesis record's EK roots.
+    #[error("the EK roots of the genesis record")]
+    Roots(#[from] holdfast_tpm_verify::ek_certificate::EkRootsError),
     /// Keys of the genesis record or of evidence.
     #[error("a public key")]
     Key(#[from] Malformed),

@@ -51,7 +51,8 @@ pub async fn found(keeper: &Keeper, group: GroupId) -> Result<Dmk, CustodyError>
     let keys = member.machine.keys();
     let own = TpmTarget { ek: &keys.ek, ak_name: keys.ak.name(), srk: &keys.srk };
     let blob = wrap_key(&own, &member.proof.sealing_policy(), dmk.expose_for_wrapping())?;
-    let to_us = WrapTarget::Tpm { node: member.settings().node, srk_name: keys.srk.name().as_bytes().to_vec(), blob };
+    let to_us =
+        WrapTarget::Tpm { node: member.settings().node, srk_name: keys.srk.name().as_bytes().to_vec(), blob };
     let officers = RecoveryPublic::from_bytes(member.genesis.recovery.as_bytes())?;
     let info = recovery_info(member.genesis.cluster, KeySubject::Dmk(group), FIRST);
     let sealed = seal_to_recovery(&officers, &info, dmk.expose_for_wrapping())?;
@@ -74,7 +75,8 @@ pub async fn receive(keeper: &Keeper, group: GroupId, sources: &[NodeId]) -> Res
     }
     for signed in rows::get(registries, group).await? {
         // Read before its signature is checked only to learn whose key to check it with.
-        let claimed: holdfast_domain::WrapRow = holdfast_domain::codec::decode(&signed.bytes, holdfast_domain::wrap::MAX_WRAP)?;
+        let claimed: holdfast_domain::WrapRow =
+            holdfast_domain::codec::decode(&signed.bytes, holdfast_domain::wrap::MAX_WRAP)?;
         let WrapTarget::Tpm { node, .. } = &claimed.target else { continue };
         if *node != member.settings().node || claimed.by == member.settings().node {
             continue;

@@ -4,15 +4,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use holdfast_domain::{
-    EkHash, GroupId, JoinEvidence, NodeId, NodeRole, OperatorRequest, Reason, SignedAdmission, UnixMs, WrapTarget,
-    codec,
-    evidence::MAX_EVIDENCE,
+    EkHash, Genesis, GroupId, JoinEvidence, NodeId, NodeRole, OperatorKey, OperatorRequest, Reason,
+    SignedAdmission, UnixMs, WrapTarget, codec, evidence::MAX_EVIDENCE,
 };
 use holdfast_keys::Dmk;
-use holdfast_proto::registry::v1::{GetEvidenceRequest, GetEvidenceReply, custody_client::CustodyClient};
+use holdfast_proto::registry::v1::{GetEvidenceReply, GetEvidenceRequest, custody_client::CustodyClient};
 use holdfast_tpm_verify::{
-    AttestedNode, EkRoots, PolicyKey, VerifyContext,
-    admission::{self, OperatorSet},
+    AttestedNode, Denial, EkRoots, PolicyKey, VerifyContext,
+    admission::{self, OperatorSet, VerifiedAdmission},
     join,
     wrap::wrap_key,
 };
@@ -41,18 +40,28 @@ impl Newcomer {
 ///
 /// # Errors
 /// See [`CustodyError`].
-pub async fn wrap_to(keeper: &Keeper, newcomer: &Newcomer, group: GroupId, dmk: &Dmk) -> Result<(), CustodyError> {
+pub async fn wrap_to(
+    keeper: &Keeper,
+    newcomer: &Newcomer,
+    group: GroupId,
+    dmk: &Dmk,
+) -> Result<(), CustodyError> {
     let Keeper { member, registries } = keeper;
     let attested = &newcomer.attested;
     let policy_key = PolicyKey::new(&member.genesis.pcr_policy_key)?;
-    let policy = policy_key.sealing_policy(member.genesis.cluster, NodeRole::Node, member.proof.policy_epoch());
+    let policy =
+        policy_key.sealing_policy(member.genesis.cluster, NodeRole::Node, member.proof.policy_epoch());
     let blob = wrap_key(&attested.wrap_target(), &policy, dmk.expose_for_wrapping())?;
     let srk_name = attested.srk().name().as_bytes().to_vec();
     let target = WrapTarget::Tpm { node: attested.node_id(), srk_name, blob };
     rows::put(member, registries, vec![rows::row(member, group, FIRST, target, dmk.kcv())]).await
 }
 
-pub(super) async fn check(keeper: &Keeper, node: NodeId, role: NodeRole) -> Result<AttestedNode, CustodyError> {
+pub(super) async fn check(
+    keeper: &Keeper,
+    node: NodeId,
+    role: NodeRole,
+) -> Result<AttestedNode, CustodyError> {
     let genesis = &keeper.member.genesis;
     let reply = keeper
         .registries
@@ -61,7 +70,7 @@ pub(super) async fn check(keeper: &Keeper, node: NodeId, role: NodeRole) -> Resu
             async move { CustodyClient::new(channel).get_evidence(request).await }
         })
         .await?;
-    let GetEvidenceReply { evidence, admission } = reply.into_inner();
+    let GetEvidenceReply { evidence, admission, operator_chain } = reply.into_inner();
     let evidence: JoinEvidence = codec::decode(&evidence, MAX_EVIDENCE)?;
     let admission: SignedAdmission = codec::decode(&admission, MAX_SIGNED_ADMISSION)?;
 
@@ -73,10 +82,39 @@ pub(super) async fn check(keeper: &Keeper, node: NodeId, role: NodeRole) -> Resu
     if attested.node_id() != node || attested.role() != role {
         return Err(mismatch(Reason::EvidenceMismatch));
     }
-    let operators = OperatorSet::new(&genesis.operators, genesis.operator_threshold)
-        .map_err(|_| mismatch(Reason::AdmissionUnsigned))?;
-    let verified = admission::verify(&operators, genesis.cluster, &admission).map_err(refused)?;
+    let verified = signed_by_operators(genesis, &operator_chain, &admission).map_err(refused)?;
     if admits(verified.request(), &attested) { Ok(attested) } else { Err(mismatch(Reason::EkNotAdmitted)) }
+}
+
+/// Checks an admission against the operator set of its time: genesis, then every signed change since.
+fn signed_by_operators(
+    genesis: &Genesis,
+    chain: &[Bytes],
+    admission: &SignedAdmission,
+) -> Result<VerifiedAdmission, Denial> {
+    let set = |operators: &[OperatorKey], threshold| {
+        OperatorSet::new(operators, threshold)
+            .map_err(|error| Denial { reason: Reason::AdmissionUnsigned, detail: error.to_string() })
+    };
+    let mut operators = set(&genesis.operators, genesis.operator_threshold)?;
+    let mut verdict = admission::verify(genesis.cluster, &operators, admission);
+    for link in chain {
+        if verdict.is_ok() {
+            break;
+        }
+        let change: SignedAdmission = codec::decode(link, MAX_SIGNED_ADMISSION)
+            .map_err(|error| Denial { reason: Reason::Malformed, detail: error.to_string() })?;
+        let change = admission::verify(genesis.cluster, &operators, &change)?;
+        let OperatorRequest::SetOperators { operators: next, threshold } = change.request() else {
+            return Err(Denial {
+                reason: Reason::Malformed,
+                detail: "a link that is no change of operators".into(),
+            });
+        };
+        operators = set(next, *threshold)?;
+        verdict = admission::verify(genesis.cluster, &operators, admission);
+    }
+    verdict
 }
 
 /// Whether the operators' request names this very machine, or the ticket that it signed its transcript with.

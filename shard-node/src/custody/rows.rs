@@ -8,18 +8,37 @@ use holdfast_domain::{
 };
 use holdfast_enrol::{member::Member, registries::Registries};
 use holdfast_keys::{P256Public, labels, sign_value, verify_value};
-use holdfast_proto::registry::v1::{GetWrapsRequest, PutWrapsRequest, SignedRow, custody_client::CustodyClient};
+use holdfast_proto::registry::v1::{
+    GetWrapsRequest, PutWrapsRequest, SignedRow, custody_client::CustodyClient,
+};
 
 use super::CustodyError;
 
 /// Puts a wrap into a row of ours.
-pub(super) fn row(member: &Member, group: GroupId, generation: KeyGeneration, target: WrapTarget, kcv: Kcv) -> WrapRow {
+pub(super) fn row(
+    member: &Member,
+    group: GroupId,
+    generation: KeyGeneration,
+    target: WrapTarget,
+    kcv: Kcv,
+) -> WrapRow {
     let settings = member.settings();
-    WrapRow { cluster: settings.cluster, subject: KeySubject::Dmk(group), generation, target, kcv, by: settings.node }
+    WrapRow {
+        cluster: settings.cluster,
+        subject: KeySubject::Dmk(group),
+        generation,
+        target,
+        kcv,
+        by: settings.node,
+    }
 }
 
 /// Signs rows with the TPM's TLS key and stores them at the registry.
-pub(super) async fn put(member: &Member, registries: &Registries, rows: Vec<WrapRow>) -> Result<(), CustodyError> {
+pub(super) async fn put(
+    member: &Member,
+    registries: &Registries,
+    rows: Vec<WrapRow>,
+) -> Result<(), CustodyError> {
     let signer = member.machine.signer();
     let signing = tokio::task::spawn_blocking(move || {
         rows.iter().map(|row| sign_value(&signer, labels::WRAP_ROW, row)).collect::<Result<Vec<_>, _>>()
@@ -36,17 +55,30 @@ pub(super) async fn put(member: &Member, registries: &Registries, rows: Vec<Wrap
 }
 
 /// All rows of a group that the registry gives us, unchecked.
-pub(super) async fn get(registries: &Registries, group: GroupId) -> Result<Vec<Signed<WrapRow>>, CustodyError> {
+pub(super) async fn get(
+    registries: &Registries,
+    group: GroupId,
+) -> Result<Vec<Signed<WrapRow>>, CustodyError> {
     let reply = registries
-        .call(|channel| async move { CustodyClient::new(channel).get_wraps(GetWrapsRequest { group: group.0 }).await })
+        .call(|channel| async move {
+            CustodyClient::new(channel).get_wraps(GetWrapsRequest { group: group.0 }).await
+        })
         .await?;
     reply.into_inner().wraps.into_iter().map(from_wire).collect()
 }
 
 /// Checks a row against the key of the machine that it names.
-pub(super) fn verify(signed: &Signed<WrapRow>, group: GroupId, by: NodeId, key: &P256Public) -> Result<WrapRow, CustodyError> {
-    verify_value(signed, key, labels::WRAP_ROW, MAX_WRAP)
-        .map_err(|source| CustodyError::Signature { group, by, source })
+pub(super) fn verify(
+    signed: &Signed<WrapRow>,
+    group: GroupId,
+    by: NodeId,
+    key: &P256Public,
+) -> Result<WrapRow, CustodyError> {
+    verify_value(signed, key, labels::WRAP_ROW, MAX_WRAP).map_err(|source| CustodyError::Signature {
+        group,
+        by,
+        source,
+    })
 }
 
 fn to_wire(signed: Signed<WrapRow>) -> SignedRow {
@@ -54,8 +86,11 @@ fn to_wire(signed: Signed<WrapRow>) -> SignedRow {
 }
 
 fn from_wire(row: SignedRow) -> Result<Signed<WrapRow>, CustodyError> {
-    let signature =
-        row.signature.as_ref().try_into().map_err(|_| CustodyError::Answer("a signature has another length"))?;
+    let signature = row
+        .signature
+        .as_ref()
+        .try_into()
+        .map_err(|_| CustodyError::Answer("a signature has another length"))?;
     Ok(Signed::from_parts(row.bytes.to_vec(), Signature64(signature)))
 }
 

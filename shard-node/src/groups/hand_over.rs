@@ -1,0 +1,80 @@
+//! The giving side of a move: check the newcomer, wrap the key to it, bring it up to date, make it the voter.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use holdfast_certs::ExpectedServer;
+use holdfast_consensus::{Member, Pin};
+use holdfast_domain::GroupId;
+use holdfast_enrol::watch::Target;
+use holdfast_proto::{
+    node::v1::{ReadinessReply, ReadinessRequest, peer_client::PeerClient},
+    registry::v1::ReplicaReport,
+};
+
+use super::{Runtime, StepError, report::report};
+use crate::{
+    custody::{self, Newcomer},
+    partition::ShardGroup,
+};
+
+/// Pause between two questions to the target.
+const POLL: Duration = Duration::from_millis(100);
+/// Questions before the step is given up, to be tried again: two minutes of a target that makes no progress.
+const MAX_POLLS: u32 = 1200;
+
+impl Runtime {
+    pub(super) async fn hand_over(&self, group: GroupId, target: &Target) -> Result<(), StepError> {
+        let own = self.own_replica(&self.descriptor(group)?)?;
+        if let Some(shard) = self.hosted.get(group) {
+            self.give(&shard, target).await?;
+            // From here on this replica is no member: callers are sent to the new one. Chunks are still given.
+            self.hosted.remove(group);
+            self.retired(|retiring| retiring.insert(group, shard));
+        }
+        self.until_complete(group, target, 0).await?;
+        report(self, group, own.replica, ReplicaReport::HandedOver).await
+    }
+
+    /// Until the target is the group's only voter.
+    async fn give(&self, shard: &ShardGroup, target: &Target) -> Result<(), StepError> {
+        let group = shard.id();
+        let raft = shard.raft();
+        if raft.status().membership.voters == BTreeSet::from([target.replica]) {
+            return Ok(());
+        }
+        let newcomer = Newcomer::check(&self.keeper, target.node).await?;
+        let dmk = custody::open(&self.keeper.member, group).await?;
+        custody::wrap_to(&self.keeper, &newcomer, group, &dmk).await?;
+        let member = Member { node: target.node, address: target.address.clone(), pin: Pin::Certificate };
+        if !raft.status().membership.members.contains_key(&target.replica) {
+            raft.add_learner(target.replica, member).await?;
+        }
+        let applied = raft.status().applied.unwrap_or_default();
+        self.until_complete(group, target, applied).await?;
+        raft.change_membership(BTreeSet::from([target.replica])).await?;
+        tracing::info!(%group, to = %target.node, "group handed over");
+        Ok(())
+    }
+
+    /// Until the target has applied up to `index` and lacks no chunk.
+    async fn until_complete(&self, group: GroupId, target: &Target, index: u64) -> Result<(), StepError> {
+        for _ in 0..MAX_POLLS {
+            let ReadinessReply { applied_index, missing_chunks } = self.readiness(group, target).await?;
+            if applied_index >= index && missing_chunks == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Err(StepError::NotInMap("a target that has caught up"))
+    }
+
+    async fn readiness(&self, group: GroupId, target: &Target) -> Result<ReadinessReply, StepError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| StepError::Peer(target.node, source);
+        let channel = self
+            .peers
+            .channel(&target.address, ExpectedServer::Node(target.node))
+            .map_err(|error| failed(error.into()))?;
+        let answer = PeerClient::new(channel).readiness(ReadinessRequest { group: group.0 }).await;
+        Ok(answer.map_err(|status| failed(status.into()))?.into_inner())
+    }
+}

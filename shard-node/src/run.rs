@@ -1,0 +1,204 @@
+//! From a data folder to a serving node, and back.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use holdfast_certs::{AcceptLimits, ClientAuth, PinnedPeers, ServerTls};
+use holdfast_consensus::{
+    Groups, Member as RaftMember, Options, PeerDirectory, Pin, TlsConnector, TlsPeerAuth,
+};
+use holdfast_domain::{BanSubject, GroupId, NodeRole, ReplicaId, ShardMap, Signed, VoterEndpoint};
+use holdfast_enrol::{
+    member::{Member, files, keep_renewed},
+    registries::Registries,
+    watch::{VerifiedMap, View, Watcher},
+};
+use holdfast_keys::{LocalKey, P256Public, derive};
+use holdfast_proto::node::v1::{node_server::NodeServer, peer_server::PeerServer};
+use holdfast_store::{Engine, SledEngine, engine::SledOptions};
+use holdfast_sys_core::{BanList, Clock, PlatformServer};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    config::Config,
+    custody::Keeper,
+    groups::{Runtime, reconcile},
+    modules,
+    partition::{HostedGroups, NodeHost},
+    services::{NodeService, PeerService},
+};
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Whatever keeps the node from serving, with the thing and the way out.
+pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
+    let member = Arc::new(Member::open(data, NodeRole::Node).await?);
+    let listen = member.settings().listen.clone();
+    // Before anything is opened for writing: another process on the port is the commonest mistake.
+    let listener = TcpListener::bind(&listen).await.with_context(|| {
+        format!(
+            "cannot listen on {listen}: stop what uses it, or change `listen` in {}",
+            data.join("folder.toml").display()
+        )
+    })?;
+    let local = member.local_key().await?;
+    let registries = Registries::new(member.registry_addresses()?, member.registry_dialer());
+    let map_key =
+        P256Public::from_point(&member.genesis.map_key).context("the map key of the genesis record")?;
+    let cluster = member.settings().cluster;
+    let initial = known_view(&member, &map_key)?;
+    let watcher = Watcher::start(registries.clone(), cluster, map_key, initial);
+
+    let bans = BanList::new();
+    let runtime = open_runtime(&member, &registries, &watcher, &local, config).await?;
+    let host = Arc::new(NodeHost {
+        cluster,
+        groups: Arc::clone(&runtime.hosted),
+        map: Arc::new(watcher.view()),
+        clock: Clock::system(),
+        cursor_key: derive::cursor_key(&local),
+    });
+    let server = assemble(&member, &runtime, &host, &watcher, &bans).await?;
+    let tls = ServerTls::new(
+        member.listener_identity.clone(),
+        member.trust.clone(),
+        ClientAuth::Optional,
+        PinnedPeers::none(),
+    )?;
+
+    runtime.resume().await;
+    let background = [
+        tokio::spawn(reconcile(Arc::clone(&runtime))),
+        tokio::spawn(keep_renewed(Arc::clone(&member), registries)),
+        tokio::spawn(follow(Arc::clone(&member), watcher.view(), bans)),
+    ];
+    server.health().ready().await;
+    tracing::info!(node = %member.settings().node, %cluster, listen, "serving");
+    let served = server.serve(listener, tls, AcceptLimits::default(), until_signal()).await;
+    background.iter().for_each(tokio::task::JoinHandle::abort);
+    runtime.consensus.shutdown().await;
+    tracing::info!("stopped");
+    Ok(served?)
+}
+
+/// What the folder remembers of the registry: enough to serve while that is away.
+fn known_view(member: &Member, map_key: &P256Public) -> anyhow::Result<View> {
+    let signed: Option<Signed<ShardMap>> = member.folder.get(files::MAP)?;
+    let verify = |signed| VerifiedMap::verify(signed, member.settings().cluster, map_key).map(Arc::new);
+    let map = signed.map(verify).transpose().context("the shard map in the data folder")?;
+    Ok(View {
+        map,
+        approvals: member.folder.get(files::APPROVALS)?.unwrap_or_default(),
+        voters: member.folder.get::<Vec<VoterEndpoint>>(files::VOTERS)?.unwrap_or_default(),
+        bans: member.folder.get(files::BANS)?.unwrap_or_default(),
+        ..View::default()
+    })
+}
+
+async fn open_runtime(
+    member: &Arc<Member>,
+    registries: &Registries,
+    watcher: &Watcher,
+    local: &LocalKey,
+    config: &Config,
+) -> anyhow::Result<Arc<Runtime>> {
+    let connector = TlsConnector::new(member.peer_dialer());
+    let directory = MapDirectory(watcher.view());
+    let options = Options::new(member.folder.part("raft"));
+    let copy = LocalKey::from_bytes(*local.expose_for_wrapping());
+    let consensus = Groups::open(options, copy, Arc::new(connector), Arc::new(directory)).await?;
+    let folder = member.folder.part("state");
+    let options = SledOptions { cache_bytes: config.cache_bytes, ..SledOptions::default() };
+    let engine = tokio::task::spawn_blocking(move || SledEngine::open(&folder, &options)).await??;
+    Ok(Arc::new(Runtime {
+        keeper: Keeper { member: Arc::clone(member), registries: registries.clone() },
+        consensus,
+        hosted: Arc::new(HostedGroups::default()),
+        engine: Arc::new(engine) as Arc<dyn Engine>,
+        content: member.folder.part("content"),
+        view: watcher.view(),
+        peers: member.peer_dialer(),
+        clock: Clock::system(),
+        retiring: std::sync::Mutex::default(),
+    }))
+}
+
+async fn assemble(
+    member: &Member,
+    runtime: &Arc<Runtime>,
+    host: &Arc<NodeHost>,
+    watcher: &Watcher,
+    bans: &BanList,
+) -> anyhow::Result<PlatformServer> {
+    let banned = {
+        let list = bans.watch();
+        move |node| list.borrow().contains(&BanSubject::Node(node))
+    };
+    let domain = member.genesis.trust_domain.clone();
+    let builder = PlatformServer::builder(domain, bans.clone(), PinnedPeers::none(), Clock::system())
+        .descriptors(holdfast_proto::DESCRIPTORS)
+        .service(runtime.consensus.service(Arc::new(TlsPeerAuth::new(banned))))
+        .service(PeerServer::new(PeerService::new(Arc::clone(runtime))))
+        .service(NodeServer::new(NodeService::new(Arc::clone(runtime), watcher.connected())));
+    Ok(modules::mount(builder, host).build().await?)
+}
+
+/// Takes over what each view says: bans at once, and the rest into the folder for the next start.
+async fn follow(member: Arc<Member>, mut view: watch::Receiver<Arc<View>>, bans: BanList) {
+    loop {
+        let current = Arc::clone(&view.borrow_and_update());
+        if let Err(error) = bans.replace(current.bans.clone()) {
+            // Without the list the banned would be let in.
+            tracing::error!(%error, "stopping");
+            std::process::exit(1);
+        }
+        let kept = keep(&member, &current);
+        if let Err(error) = kept {
+            tracing::error!(error = %holdfast_domain::causes(&error), "what the registry says is not kept on disk");
+        }
+        if view.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn keep(member: &Member, view: &View) -> Result<(), holdfast_enrol::folder::FolderError> {
+    if let Some(map) = &view.map {
+        member.folder.put(files::MAP, &map.signed)?;
+    }
+    member.folder.put(files::BANS, &view.bans)?;
+    if view.index > 0 {
+        member.folder.put(files::VOTERS, &view.voters)?;
+        member.folder.put(files::APPROVALS, &view.approvals)?;
+    }
+    Ok(())
+}
+
+/// Members by the signed map.
+struct MapDirectory(watch::Receiver<Arc<View>>);
+
+impl PeerDirectory for MapDirectory {
+    fn member(&self, group: GroupId, replica: ReplicaId) -> Option<RaftMember> {
+        let view = self.0.borrow();
+        let descriptor = view.map.as_ref()?.map.group(group)?;
+        let found = descriptor.replicas.iter().find(|of| of.replica == replica)?;
+        Some(RaftMember { node: found.node, address: found.address.clone(), pin: Pin::Certificate })
+    }
+}
+
+async fn until_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
