@@ -213,7 +213,12 @@ impl Group {
         }
         let members: BTreeMap<u64, Member> = members.into_iter().map(|(id, member)| (id.0, member)).collect();
         match self.0.raft().initialize(members).await {
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            // Frames of the others are judged by what the status says.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => self
+                .wait_for(limits::DEFAULT_PATIENCE, |status| status.last_log)
+                .await
+                .map(drop)
+                .map_err(|_| MembershipError::Stopped { group }),
             Err(RaftError::APIError(error)) => {
                 Err(MembershipError::Refused { group, reason: error.to_string() })
             }

@@ -1,9 +1,10 @@
 //! Who the peers are: identities, the directory of newer descriptors, and how to reach them.
 //!
-//! TLS lives in another crate; what this one needs of it is behind [`PeerAuth`] and [`PeerConnector`].
+//! TLS lives in another crate; what this one needs of it is behind [`PeerAuth`] and [`PeerConnector`]
+//! ([`crate::TlsPeerAuth`], [`crate::TlsConnector`]).
 
 use futures::future::BoxFuture;
-use holdfast_domain::{GroupId, NodeId, ReplicaId, SpkiHash};
+use holdfast_domain::{GroupId, NodeId, ReplicaId, SpkiHash, UnixMs};
 
 use crate::{Member, Pin};
 
@@ -39,6 +40,8 @@ pub struct AuthenticatedPeer {
     pub id: PeerId,
     /// The hash of its TLS key.
     pub spki: SpkiHash,
+    /// When its certificate ends: then it is no longer believed, unless the key itself is pinned.
+    pub not_after: UnixMs,
 }
 
 /// Reads the authenticated peer out of a request.

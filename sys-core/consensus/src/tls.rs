@@ -23,20 +23,28 @@ impl PeerConnector for TlsConnector {
         let dialer = self.0.clone();
         async move {
             let PeerTarget { id, address, pin } = target;
-            let dialed = dialer.connect(&address, &expected(id, pin)).await;
-            dialed
-                .map(|dialed| dialed.channel)
-                .map_err(|source| ConnectError { target: id, source: Box::new(source) })
+            let failed = |source| ConnectError { target: id, source };
+            let dialed =
+                dialer.connect(&address, &expected(id, pin)).await.map_err(|error| failed(error.into()))?;
+            match pin {
+                Pin::Key(spki) if spki != dialed.server.spki_hash => Err(failed(OtherKey.into())),
+                Pin::Key(_) | Pin::Certificate => Ok(dialed.channel),
+            }
         }
         .boxed()
     }
 }
 
+/// The server is whom it should be, with another key.
+#[derive(Debug, thiserror::Error)]
+#[error("its key is not the pinned one")]
+struct OtherKey;
+
 fn expected(id: PeerId, pin: Pin) -> ExpectedServer {
     match (id, pin) {
         (PeerId::Registry(id), Pin::Key(spki)) => ExpectedServer::PinnedRegistry { id, spki },
         (PeerId::Registry(id), Pin::Certificate) => ExpectedServer::Registry(id),
-        (PeerId::Node(id), _) => ExpectedServer::Node(id),
+        (PeerId::Node(id), Pin::Key(_) | Pin::Certificate) => ExpectedServer::Node(id),
     }
 }
 
@@ -60,7 +68,7 @@ impl<F: Fn(NodeId) -> bool + Send + Sync + 'static> PeerAuth for TlsPeerAuth<F> 
                 return None;
             }
         };
-        let peer = AuthenticatedPeer { id, spki: identity.spki_hash };
+        let peer = AuthenticatedPeer { id, spki: identity.spki_hash, not_after: identity.not_after };
         self.still_trusted(&peer).then_some(peer)
     }
 

@@ -10,7 +10,7 @@ const GROUP: GroupId = GroupId(6);
 const EAGER: Compaction = Compaction { entries: 50, keep: 5, bytes_per_second: 512 << 20 };
 
 async fn start(number: u8, net: &Net) -> Node {
-    Node::start_with(number, net, EAGER, tempfile::tempdir().unwrap()).await
+    Node::start_with(number, net, EAGER).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

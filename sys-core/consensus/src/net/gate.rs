@@ -1,6 +1,6 @@
 //! Who may say what: the check of each frame before any state is touched.
 
-use holdfast_domain::{GroupId, ReplicaId};
+use holdfast_domain::{GroupId, ReplicaId, UnixMs};
 
 use crate::codec::VoteRecord;
 use crate::net::wire::Request;
@@ -32,6 +32,9 @@ pub enum Refusal {
     /// The peer's TLS key is not the one pinned for the claimed sender.
     #[error("not-the-pinned-key")]
     NotThePinnedKey,
+    /// The peer's certificate has ended.
+    #[error("certificate-ended")]
+    CertificateEnded,
     /// The content speaks for another replica than the sender.
     #[error("speaks-for-another")]
     SpeaksForAnother,
@@ -52,14 +55,16 @@ pub(crate) fn check_sender(
     group: GroupId,
     member: Option<&Member>,
     peer: &AuthenticatedPeer,
+    now: UnixMs,
 ) -> Result<(), Refusal> {
     let Member { node, address: _, pin } = member.ok_or(Refusal::NotAMember)?;
-    let AuthenticatedPeer { id, spki } = peer;
+    let AuthenticatedPeer { id, spki, not_after } = peer;
     if *id != PeerId::of_member(group, *node) {
         return Err(Refusal::NotTheSender);
     }
     match pin {
         Pin::Key(pinned) if pinned != spki => Err(Refusal::NotThePinnedKey),
+        Pin::Certificate if now >= *not_after => Err(Refusal::CertificateEnded),
         Pin::Key(_) | Pin::Certificate => Ok(()),
     }
 }
@@ -94,34 +99,41 @@ mod tests {
     const NODE: NodeId = NodeId::new([1; 16]);
     const KEY: SpkiHash = SpkiHash::new([2; 32]);
 
-    fn member(pin: Pin) -> Member {
-        Member { node: NODE, address: "a:1".into(), pin }
+    fn check(group: u32, pin: Pin, id: PeerId, spki: SpkiHash, now: u64) -> Result<(), Refusal> {
+        let member = Member { node: NODE, address: "a:1".into(), pin };
+        let peer = AuthenticatedPeer { id, spki, not_after: UnixMs(100) };
+        check_sender(GroupId(group), Some(&member), &peer, UnixMs(now))
     }
 
     #[test]
     fn the_registrys_group_takes_registry_identities_only() {
-        let node = AuthenticatedPeer { id: PeerId::Node(NODE), spki: KEY };
-        let voter = AuthenticatedPeer { id: PeerId::Registry(NODE), spki: KEY };
-        let member = member(Pin::Key(KEY));
-        assert_eq!(check_sender(GroupId::REGISTRY, Some(&member), &voter), Ok(()));
-        assert_eq!(check_sender(GroupId::REGISTRY, Some(&member), &node), Err(Refusal::NotTheSender));
-        assert_eq!(check_sender(GroupId(1), Some(&member), &voter), Err(Refusal::NotTheSender));
-        assert_eq!(check_sender(GroupId(1), Some(&member), &node), Ok(()));
+        let (node, voter) = (PeerId::Node(NODE), PeerId::Registry(NODE));
+        assert_eq!(check(0, Pin::Key(KEY), voter, KEY, 0), Ok(()));
+        assert_eq!(check(0, Pin::Key(KEY), node, KEY, 0), Err(Refusal::NotTheSender));
+        assert_eq!(check(1, Pin::Key(KEY), voter, KEY, 0), Err(Refusal::NotTheSender));
+        assert_eq!(check(1, Pin::Key(KEY), node, KEY, 0), Ok(()));
+        let other = PeerId::Node(NodeId::new([9; 16]));
+        assert_eq!(check(1, Pin::Key(KEY), other, KEY, 0), Err(Refusal::NotTheSender));
     }
 
     #[test]
     fn another_key_than_the_pinned_one_is_refused() {
-        let peer = AuthenticatedPeer { id: PeerId::Node(NODE), spki: SpkiHash::new([3; 32]) };
-        assert_eq!(
-            check_sender(GroupId(1), Some(&member(Pin::Key(KEY))), &peer),
-            Err(Refusal::NotThePinnedKey)
-        );
-        assert_eq!(check_sender(GroupId(1), Some(&member(Pin::Certificate)), &peer), Ok(()));
+        let (node, other) = (PeerId::Node(NODE), SpkiHash::new([3; 32]));
+        assert_eq!(check(1, Pin::Key(KEY), node, other, 0), Err(Refusal::NotThePinnedKey));
+        assert_eq!(check(1, Pin::Certificate, node, other, 0), Ok(()));
+    }
+
+    #[test]
+    fn a_pinned_key_outlives_its_certificate_and_a_certificate_does_not() {
+        let node = PeerId::Node(NODE);
+        assert_eq!(check(1, Pin::Key(KEY), node, KEY, 100), Ok(()));
+        assert_eq!(check(1, Pin::Certificate, node, KEY, 99), Ok(()));
+        assert_eq!(check(1, Pin::Certificate, node, KEY, 100), Err(Refusal::CertificateEnded));
     }
 
     #[test]
     fn a_stranger_is_refused() {
-        let peer = AuthenticatedPeer { id: PeerId::Node(NODE), spki: KEY };
-        assert_eq!(check_sender(GroupId(1), None, &peer), Err(Refusal::NotAMember));
+        let peer = AuthenticatedPeer { id: PeerId::Node(NODE), spki: KEY, not_after: UnixMs(100) };
+        assert_eq!(check_sender(GroupId(1), None, &peer, UnixMs(0)), Err(Refusal::NotAMember));
     }
 }

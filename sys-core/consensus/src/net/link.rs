@@ -17,6 +17,8 @@ use crate::{PeerConnector, PeerTarget, limits};
 
 /// A stream that says nothing for this long while requests wait is dead.
 const SILENCE: Duration = Duration::from_secs(10);
+/// A connection is replaced at this age, so that it does not outlive the certificates that it was made with.
+const MAX_AGE: Duration = Duration::from_secs(600);
 /// From how many on requests that nobody waits for are swept out.
 const SWEEP_AT: usize = 1024;
 
@@ -184,7 +186,7 @@ async fn serve(
     answers: Streaming<Frame>,
 ) {
     let pending = SharedPending::default();
-    lock(&pending).heard = Some(Instant::now());
+    let opened = Instant::now();
     let mut reader = tokio::spawn(read(answers, pending.clone()));
     let mut request_id = 0_u64;
     let mut next = Some(first);
@@ -215,7 +217,15 @@ async fn serve(
                 None => break,
             },
             _ = &mut reader => return,
-            _ = check.tick() => if silent(&pending) { break },
+            _ = check.tick() => {
+                if silent(&pending) {
+                    break;
+                }
+                if opened.elapsed() > MAX_AGE {
+                    // What still waits is answered: the other end closes once it has answered everything.
+                    return;
+                }
+            }
         }
     }
     reader.abort();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use holdfast_domain::{GroupId, ReplicaId};
+use holdfast_domain::{GroupId, ReplicaId, UnixMs};
 use holdfast_proto::consensus::v1::raft_server::Raft;
 use holdfast_proto::consensus::v1::{Frame, FrameKind};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -112,9 +112,14 @@ impl Session {
         if replica.id() != ReplicaId(*to) {
             return Err(Refusal::WrongReplica);
         }
-        gate::check_sender(group, replica.member(ReplicaId(*from)).as_ref(), &self.peer)?;
+        gate::check_sender(group, replica.member(ReplicaId(*from)).as_ref(), &self.peer, now())?;
         Ok(replica)
     }
+}
+
+fn now() -> UnixMs {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn answered(peer: &AuthenticatedPeer, request: &Frame, answer: Result<Bytes, Refusal>) -> Frame {

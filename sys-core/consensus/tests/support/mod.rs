@@ -15,7 +15,7 @@ use holdfast_consensus::{
     PeerAuth, PeerConnector, PeerDirectory, PeerId, PeerTarget, Pin as KeyPin, SnapshotView, StateMachine,
     Timing,
 };
-use holdfast_domain::{GroupId, NodeId, ReplicaId, SpkiHash};
+use holdfast_domain::{GroupId, NodeId, ReplicaId, SpkiHash, UnixMs};
 use holdfast_keys::LocalKey;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
@@ -188,11 +188,31 @@ impl PeerConnector for Dialer {
     }
 }
 
+/// What is left of a process.
+pub type Stopped = (u8, Net, Compaction, Disk);
+
+/// Where a process keeps its files.
+pub enum Disk {
+    /// Gone with the test.
+    Temporary(tempfile::TempDir),
+    /// Somebody else's directory.
+    At(std::path::PathBuf),
+}
+
+impl Disk {
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Temporary(dir) => dir.path(),
+            Self::At(path) => path,
+        }
+    }
+}
+
 /// A process.
 pub struct Node {
     pub number: u8,
     pub net: Net,
-    pub dir: tempfile::TempDir,
+    pub disk: Disk,
     pub groups: Groups,
     pub machines: BTreeMap<GroupId, Counter>,
     pub compaction: Compaction,
@@ -214,11 +234,11 @@ pub fn member(number: u8) -> Member {
 /// The identity that a process shows: a registry's, or a node's.
 pub fn identity(number: u8, registry: bool) -> AuthenticatedPeer {
     let id = if registry { PeerId::Registry(node_id(number)) } else { PeerId::Node(node_id(number)) };
-    AuthenticatedPeer { id, spki: SpkiHash::new([number; 32]) }
+    AuthenticatedPeer { id, spki: SpkiHash::new([number; 32]), not_after: UnixMs(u64::MAX) }
 }
 
-fn options(dir: &tempfile::TempDir, compaction: Compaction) -> Options {
-    let mut options = Options::new(dir.path());
+fn options(disk: &Disk, compaction: Compaction) -> Options {
+    let mut options = Options::new(disk.path());
     let millis = Duration::from_millis;
     options.timing = Timing::new(millis(50), millis(200), millis(400)).unwrap();
     options.compaction = compaction;
@@ -227,18 +247,22 @@ fn options(dir: &tempfile::TempDir, compaction: Compaction) -> Options {
 
 impl Node {
     pub async fn start(number: u8, net: &Net) -> Self {
-        Self::start_with(number, net, Compaction::default(), tempfile::tempdir().unwrap()).await
+        Self::start_with(number, net, Compaction::default()).await
     }
 
-    pub async fn start_with(number: u8, net: &Net, compaction: Compaction, dir: tempfile::TempDir) -> Self {
+    pub async fn start_with(number: u8, net: &Net, compaction: Compaction) -> Self {
+        Self::start_at(number, net, compaction, Disk::Temporary(tempfile::tempdir().unwrap())).await
+    }
+
+    pub async fn start_at(number: u8, net: &Net, compaction: Compaction, disk: Disk) -> Self {
         // Group 0 needs a registry's identity, others a node's; tests use one or the other.
         let dialer = Dialer { net: net.clone(), me: identity(number, false) };
         let key = LocalKey::from_bytes([number; 32]);
-        let groups = Groups::open(options(&dir, compaction), key, Arc::new(dialer), Arc::new(net.clone()))
+        let groups = Groups::open(options(&disk, compaction), key, Arc::new(dialer), Arc::new(net.clone()))
             .await
             .unwrap();
         let server = serve(net, &member(number).address, &groups);
-        Self { number, net: net.clone(), dir, groups, machines: BTreeMap::new(), compaction, server }
+        Self { number, net: net.clone(), disk, groups, machines: BTreeMap::new(), compaction, server }
     }
 
     pub async fn host(&mut self, group: GroupId, replica: u64) -> Group {
@@ -248,14 +272,14 @@ impl Node {
     }
 
     /// The process dies: nobody is told.
-    pub async fn kill(self) -> (u8, Net, Compaction, tempfile::TempDir) {
+    pub async fn kill(self) -> Stopped {
         self.net.listeners.lock().unwrap().remove(&member(self.number).address);
         self.server.abort();
         for group in self.groups.running() {
             group.shutdown().await;
         }
         self.groups.shutdown().await;
-        (self.number, self.net, self.compaction, self.dir)
+        (self.number, self.net, self.compaction, self.disk)
     }
 
     pub fn count(&self, group: GroupId, command: &[u8]) -> u64 {
@@ -263,8 +287,8 @@ impl Node {
     }
 }
 
-pub async fn restart((number, net, compaction, dir): (u8, Net, Compaction, tempfile::TempDir)) -> Node {
-    Node::start_with(number, &net, compaction, dir).await
+pub async fn restart((number, net, compaction, disk): Stopped) -> Node {
+    Node::start_at(number, &net, compaction, disk).await
 }
 
 fn serve(net: &Net, address: &str, groups: &Groups) -> tokio::task::JoinHandle<()> {
