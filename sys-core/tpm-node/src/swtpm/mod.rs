@@ -87,6 +87,24 @@ impl SoftTpm {
         Self::boot(absolute_dir(state_dir)?)
     }
 
+    /// [`SoftTpm::start`] at a given port; swtpm's control channel takes the next one.
+    ///
+    /// # Errors
+    /// See [`SoftTpmError`].
+    pub fn start_at(state_dir: &Path, port: u16) -> Result<Self, SoftTpmError> {
+        let state_dir = absolute_dir(state_dir)?;
+        let process = Process::start_at(&state_dir, port)?;
+        Ok(Self { state_dir, process: Some(process), port })
+    }
+
+    /// Makes a new TPM in `state_dir` like [`SoftTpm::fresh`], without starting it.
+    ///
+    /// # Errors
+    /// See [`SoftTpmError`].
+    pub fn manufacture(ca_dir: &Path, state_dir: &Path) -> Result<(), SoftTpmError> {
+        setup::manufacture(&EkAuthority::open(ca_dir)?, &absolute_dir(state_dir)?)
+    }
+
     /// [`SoftTpm::start`] if there is a TPM in `state_dir`, else [`SoftTpm::fresh`].
     ///
     /// # Errors

