@@ -1,7 +1,7 @@
 //! Issuing leaves from the opened authorities: whose key, as whom, for how long.
 
 use holdfast_certs::{Authority, AuthorityKind, CertChain, IssueError, LeafRequest, SubjectKey};
-use holdfast_domain::{AccountId, ClientId, NodeId, NodeRole, OperatorName, SpiffeSubject, UnixMs};
+use holdfast_domain::{ClientId, Home, NodeId, NodeRole, OperatorName, SpiffeSubject, UnixMs};
 use holdfast_keys::ClientPublic;
 
 /// Life of a machine's leaves: renewed at half of it, with a fresh quote.
@@ -71,7 +71,7 @@ impl Authorities {
     pub fn client(
         &self,
         client: ClientId,
-        home: AccountId,
+        home: Home,
         key: ClientPublic,
         now: UnixMs,
     ) -> Result<Leaf, IssueError> {
@@ -92,7 +92,7 @@ impl Authorities {
         key: SubjectKey,
         now: UnixMs,
         life_ms: u64,
-        home: Option<AccountId>,
+        home: Option<Home>,
     ) -> Result<Leaf, IssueError> {
         let authority = match subject {
             SpiffeSubject::Registry(_) => &self.registry,

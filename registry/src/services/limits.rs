@@ -1,0 +1,47 @@
+//! Bounds of the services, each with its reason.
+
+use std::time::Duration;
+
+use super::attempts::Rate;
+
+/// How long a machine may take to send its first message: it has nothing to compute for it any more.
+pub(super) const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a challenge can be answered: a TPM needs a few seconds for its six commands, and a minute when it is busy.
+pub(super) const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
+
+/// Joins under way at once; each holds its messages, at most 256 KiB.
+pub(super) const MAX_JOINS: usize = 128;
+
+/// Challenges made and evidence verified at once: pure CPU, and requests of others must not wait for it.
+pub(super) const MAX_VERIFICATIONS: usize = 4;
+
+/// Joins and renewals of one address, answered or not: a rack behind one NAT starts at once, a stranger gets no more.
+pub(super) const JOINS_PER_ADDRESS: Rate = Rate { burst: 256, every: Duration::from_millis(250) };
+
+/// Joins of one EK that proved itself: a machine renews twice an hour, and asks every few seconds while it waits for approval.
+pub(super) const JOINS_PER_EK: Rate = Rate { burst: 20, every: Duration::from_secs(2) };
+
+/// When a waiting machine asks again.
+pub(super) const PENDING_RETRY_MS: u32 = 3_000;
+
+/// Registrations and renewals of clients of one address: an office behind one NAT renews within minutes.
+pub(super) const CLIENTS_PER_ADDRESS: Rate = Rate { burst: 2_000, every: Duration::from_millis(20) };
+
+/// Addresses or EKs that attempts are counted for; about 100 bytes each.
+pub(super) const MAX_COUNTED: usize = 50_000;
+
+/// Least time between two views for a watcher: changes in between are seen together.
+pub(super) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long the beginning of a watch waits for the newest state before it shows what is known here.
+pub(super) const VIEW_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Watches at once: every member with one, and one more while its old connection is noticed to be gone.
+pub(super) const MAX_WATCHES: usize = 8_192;
+
+/// Wraps in one request, as in one command.
+pub(super) const MAX_WRAPS: usize = holdfast_registry_state::limits::MAX_WRAPS_A_COMMAND;
+
+/// How often refused joins are summed up in the log.
+pub(super) const REJECTION_WINDOW: Duration = Duration::from_secs(60);
