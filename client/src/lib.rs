@@ -1,1 +1,32 @@
-//! holdfast-client
+//! The client of Holdfast: an SDK for clients and operators, and the command line over it.
+//!
+//! - [`Client`]: a client key of an account; its files through [`Client::files`]
+//! - [`Operator`]: an operator's credential; what it signs and sees
+//! - [`config`]: named contexts in one file; [`credential`]: the directories that they point to
+//! - [`cli`]: the `holdfast` program
+//!
+//! Servers are believed as far as the pinned root, the genesis record below it and the hash of each content go: a map, a
+//! member or a file that does not verify is refused, whoever sent it. Secrets live in files of mode 0600 and nowhere else.
+
+pub mod cli;
+mod client;
+pub mod config;
+pub mod credential;
+mod error;
+pub mod files;
+pub mod limits;
+pub mod map;
+mod node_channels;
+pub mod operator;
+mod registries;
+pub mod retry;
+mod storage;
+mod time;
+mod trust;
+
+pub use client::{Client, ClientInfo, Registering};
+pub use error::{Error, ErrorKind};
+pub use operator::Operator;
+pub use registries::Registries;
+pub use storage::StorageError;
+pub use trust::{Trust, TrustError};

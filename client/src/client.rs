@@ -1,0 +1,350 @@
+//! A client of an account: registers its key once, renews its certificate by itself, finds its shard through the registry.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use holdfast_certs::{CertChain, Dialer, Identity, LiveIdentity, LiveTrust, csr};
+use holdfast_domain::{
+    AccountId, ClientId, MapEpoch, Reason, RootHash, ShardMap, Signature64, Signed, UnixMs,
+};
+use holdfast_keys::{ClientKey, OneTime, Registration, Renewal, random_array};
+use holdfast_proto::registry::v1::{
+    self as pb, clients_client::ClientsClient, directory_client::DirectoryClient,
+};
+
+use crate::{
+    Error, Registries,
+    config::{Context, RegistryAddress},
+    credential::{ClientCredential, ClientDescription, NewClientCredential, chain_of},
+    error::Answer,
+    files::Files,
+    limits::MAX_REPLY_BYTES,
+    map::{MapCache, Route},
+    node_channels::NodeChannels,
+    registries::Repeat,
+    time::now,
+    trust::Trust,
+};
+
+/// What a registration needs.
+pub struct Registering<'a> {
+    /// Where the registries listen.
+    pub registries: Vec<RegistryAddress>,
+    /// The pin of the cluster's root.
+    pub root_hash: RootHash,
+    /// The invite, which is used up.
+    pub invite: &'a OneTime,
+    /// The credential directory to make.
+    pub dir: &'a Path,
+    /// How long to try.
+    pub patience: Duration,
+}
+
+/// Who a client is, for people.
+#[derive(Debug, Clone)]
+pub struct ClientInfo {
+    /// What its directory says.
+    pub description: ClientDescription,
+    /// Bytes that the account may store, as certified.
+    pub quota_bytes: u64,
+    /// End of its certificate.
+    pub not_after: UnixMs,
+    /// Epoch of the newest shard map seen.
+    pub map_epoch: MapEpoch,
+}
+
+/// A registered client.
+pub struct Client {
+    shared: Arc<Shared>,
+    credential: ClientCredential,
+}
+
+/// What transfers share.
+pub(crate) struct Shared {
+    pub(crate) registries: Registries,
+    pub(crate) nodes: NodeChannels,
+    pub(crate) home: AccountId,
+    pub(crate) uploads_dir: std::path::PathBuf,
+    maps: Mutex<MapCache>,
+    identity: LiveIdentity,
+}
+
+impl Client {
+    /// Registers a new account's first key. When an earlier try left a key in the directory, that key is registered, and a
+    /// registration whose reply was lost is completed.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn init(registering: Registering<'_>) -> Result<Self, Error> {
+        const ACTION: &str = "register this client";
+        let Registering { registries, root_hash, invite, dir, patience } = registering;
+        let addresses: Vec<_> = registries.iter().map(ToString::to_string).collect();
+        let strangers = Registries::new(addresses.clone(), Dialer::new(root_hash, None), patience);
+        let trust = bootstrap(&strangers, root_hash).await?;
+        let ids = (AccountId::new(random_array()?), ClientId::new(random_array()?));
+        let describe = |trust: &Trust| ClientDescription {
+            cluster: trust.cluster(),
+            trust_domain: trust.trust_domain().clone(),
+            root_hash,
+            registries,
+            account: ids.0,
+            client: ids.1,
+        };
+        let new = NewClientCredential::prepare(dir, trust, describe, ClientKey::generate()?)?;
+        let granted = match register(&strangers, &new, invite, ACTION).await {
+            // The invite is used up, maybe by our own registration whose reply was lost: then the key is known.
+            Err(Error::Refused { reason: Reason::InviteUnknown | Reason::AccountTaken, action }) => {
+                let reason = Reason::InviteUnknown;
+                let renewed = renew(&strangers, new.description(), new.key(), new.trust()).await;
+                renewed.map_err(|_| Error::Refused { action, reason })?
+            }
+            other => other?,
+        };
+        let credential = new.complete(granted)?;
+        let identity = credential.checked_identity()?;
+        Self::assemble(credential, identity, addresses, patience)
+    }
+
+    /// Opens a context's client, and renews its certificate when more than half of its life is over.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn open(context: &Context, patience: Duration) -> Result<Self, Error> {
+        let mut client = Self::open_offline(context, patience)?;
+        let identity = client.shared.identity.current();
+        if past_half(&identity, now()) {
+            let expired = identity.not_after() <= now();
+            match client.renew().await {
+                Ok(()) => {}
+                // Still good for a while: the next start tries again.
+                Err(error) if !expired => tracing::warn!(%error, "the certificate could not be renewed"),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(client)
+    }
+
+    /// Opens a context's client without talking to anyone.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn open_offline(context: &Context, patience: Duration) -> Result<Self, Error> {
+        let credential = ClientCredential::open(&context.credential, Some(context.root_hash))?;
+        let identity = credential.checked_identity()?;
+        let addresses = context.registries.iter().map(ToString::to_string).collect();
+        Self::assemble(credential, identity, addresses, patience)
+    }
+
+    fn assemble(
+        credential: ClientCredential,
+        identity: Identity,
+        addresses: Vec<String>,
+        patience: Duration,
+    ) -> Result<Self, Error> {
+        let trust: LiveTrust = credential.trust().live();
+        let identity = LiveIdentity::new(identity);
+        let dialer = Dialer::new(trust, Some(identity.clone()));
+        let maps = MapCache::open(
+            credential.trust().cluster(),
+            credential.trust().map_key(),
+            credential.map_file(),
+        )?;
+        let shared = Arc::new(Shared {
+            registries: Registries::new(addresses, dialer.clone(), patience),
+            nodes: NodeChannels::new(dialer),
+            home: credential.description().account,
+            uploads_dir: credential.uploads_dir(),
+            maps: Mutex::new(maps),
+            identity,
+        });
+        Ok(Self { shared, credential })
+    }
+
+    /// A fresh certificate for the same key.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn renew(&mut self) -> Result<(), Error> {
+        let description = self.credential.description();
+        // Without our certificate: it may have expired, and the key itself proves who we are.
+        let dialer = Dialer::new(self.credential.trust().live(), None);
+        let registries = &self.shared.registries;
+        let strangers = Registries::new(registries.addresses().to_vec(), dialer, registries.patience());
+        let granted = renew(&strangers, description, self.credential.key(), self.credential.trust()).await?;
+        let identity = self.credential.replace_chain(granted)?;
+        self.shared.identity.replace(identity);
+        Ok(())
+    }
+
+    /// Who this is.
+    pub fn info(&self) -> ClientInfo {
+        let identity = self.shared.identity.current();
+        ClientInfo {
+            description: self.credential.description().clone(),
+            quota_bytes: identity.peer_identity().home.map_or(0, |home| home.quota_bytes),
+            not_after: identity.not_after(),
+            map_epoch: self.shared.maps().epoch(),
+        }
+    }
+
+    /// Who serves this client's home: from the known map, or from the registry when there is none.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn resolve(&self) -> Result<Route, Error> {
+        self.shared.route("find the account's shard").await
+    }
+
+    /// The account's files.
+    pub fn files(&self) -> Files {
+        Files::new(Arc::clone(&self.shared))
+    }
+}
+
+impl Shared {
+    /// The route to the home, asking the registry only when no map is known.
+    pub(crate) async fn route(&self, action: &str) -> Result<Route, Error> {
+        let known = self.maps().route(self.home);
+        match known {
+            Some(route) => Ok(route),
+            None => {
+                let epoch = self.maps().epoch();
+                self.ask_registry(action, epoch).await?;
+                // A passing reason, so that callers wait for the first groups of a new cluster.
+                let reason = Reason::NotReady;
+                let none = || Answer::Refused { reason, newer: None }.into_error(action, Duration::ZERO);
+                self.maps().route(self.home).ok_or_else(none)
+            }
+        }
+    }
+
+    /// Asks for a map at least this new and takes it.
+    pub(crate) async fn ask_registry(&self, action: &str, at_least: MapEpoch) -> Result<(), Error> {
+        let home = self.home.as_bytes().to_vec();
+        let reply = self.registries.call(action, Repeat::Safe, |channel| {
+            let request = pb::ResolveRequest { home: home.clone().into(), min_map_epoch: at_least.0 };
+            let mut directory = DirectoryClient::new(channel).max_decoding_message_size(MAX_REPLY_BYTES);
+            async move { directory.resolve(request).await.map(tonic::Response::into_inner) }
+        });
+        let pb::ResolveReply { map, group: _ } = reply.await?;
+        let signed = map.and_then(signed_map);
+        let missing = || Error::Reply { action: action.to_owned(), what: "shard map" };
+        self.take_map(&signed.ok_or_else(missing)?)
+    }
+
+    /// Takes a map that verifies and is newer; one that is known already is fine.
+    pub(crate) fn take_map(&self, signed: &Signed<ShardMap>) -> Result<(), Error> {
+        self.maps().offer(signed)?;
+        Ok(())
+    }
+
+    pub(crate) fn map_epoch(&self) -> MapEpoch {
+        self.maps().epoch()
+    }
+
+    fn maps(&self) -> std::sync::MutexGuard<'_, MapCache> {
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Root and genesis record from a registry that chains to the pin.
+pub(crate) async fn bootstrap(registries: &Registries, pin: RootHash) -> Result<Trust, Error> {
+    const ACTION: &str = "learn about the cluster";
+    let reply = registries.call(ACTION, Repeat::Safe, |channel| {
+        let mut directory = DirectoryClient::new(channel);
+        async move { directory.bootstrap(pb::BootstrapRequest {}).await.map(tonic::Response::into_inner) }
+    });
+    let pb::BootstrapReply { bundle, voters: _, server_time_ms } = reply.await?;
+    let ahead = now().since(UnixMs(server_time_ms)).max(UnixMs(server_time_ms).since(now()));
+    if ahead > 60_000 {
+        tracing::warn!(seconds = ahead / 1000, "this machine's clock and the cluster's differ");
+    }
+    let missing = || Error::Reply { action: ACTION.to_owned(), what: "trust bundle" };
+    Ok(Trust::from_wire(pin, &bundle.ok_or_else(missing)?)?)
+}
+
+async fn register(
+    registries: &Registries,
+    new: &NewClientCredential,
+    invite: &OneTime,
+    action: &str,
+) -> Result<CertChain, Error> {
+    let dialed = registries.dial(action).await?;
+    let csr = csr::create_ed25519(new.key()).map_err(Error::signing)?;
+    let invite_key = invite.key();
+    let ClientDescription { account, client, cluster, .. } = new.description();
+    let message = Registration {
+        cluster: *cluster,
+        exporter: dialed.exporter.as_bytes(),
+        account: *account,
+        client: *client,
+        csr: &csr,
+        invite: invite_key.public().into(),
+    }
+    .message();
+    let request = pb::RegisterRequest {
+        account_id: account.as_bytes().to_vec().into(),
+        client_id: client.as_bytes().to_vec().into(),
+        csr: csr.into(),
+        proof: bytes_of(new.key().sign_raw(&message)),
+        invite_public: invite_key.public().as_bytes().to_vec().into(),
+        invite_signature: bytes_of(invite_key.sign_raw(&message)),
+    };
+    let reply = ClientsClient::new(dialed.channel).register(request).await;
+    granted(reply, new.trust(), action)
+}
+
+async fn renew(
+    registries: &Registries,
+    description: &ClientDescription,
+    key: &ClientKey,
+    trust: &Trust,
+) -> Result<CertChain, Error> {
+    const ACTION: &str = "renew this client's certificate";
+    let dialed = registries.dial(ACTION).await?;
+    let csr = csr::create_ed25519(key).map_err(Error::signing)?;
+    let ClientDescription { client, cluster, .. } = description;
+    let exporter = dialed.exporter.as_bytes();
+    let message = Renewal { cluster: *cluster, exporter, client: *client, csr: &csr }.message();
+    let request = pb::RenewRequest {
+        client_id: client.as_bytes().to_vec().into(),
+        csr: csr.into(),
+        proof: bytes_of(key.sign_raw(&message)),
+    };
+    let reply = ClientsClient::new(dialed.channel).renew(request).await;
+    granted(reply, trust, ACTION)
+}
+
+fn granted(
+    reply: Result<tonic::Response<pb::ClientGrant>, tonic::Status>,
+    trust: &Trust,
+    action: &str,
+) -> Result<CertChain, Error> {
+    let reply = reply.map_err(|status| Answer::of(&status).into_error(action, Duration::ZERO))?;
+    let pb::ClientGrant { chain, bundle, renew_after_ms: _, quota_bytes: _ } = reply.into_inner();
+    if let Some(bundle) = bundle {
+        // Nothing in it is new to us, but a cluster that shows another root here is not ours.
+        Trust::from_wire(trust.root_hash(), &bundle)?;
+    }
+    let bad = |_| Error::Reply { action: action.to_owned(), what: "certificate chain" };
+    chain_of(&chain).map_err(bad)
+}
+
+/// A map as it comes on the wire; its signature is yet to be checked.
+fn signed_map(row: pb::SignedRow) -> Option<Signed<ShardMap>> {
+    let signature = <[u8; 64]>::try_from(&*row.signature).ok()?;
+    Some(Signed::from_parts(row.bytes.to_vec(), Signature64(signature)))
+}
+
+/// Whether more than half of a certificate's life is over.
+pub(crate) fn past_half(identity: &Identity, now: UnixMs) -> bool {
+    let life = identity.not_after().since(identity.not_before());
+    now.since(identity.not_before()) > life / 2
+}
+
+fn bytes_of(signature: Signature64) -> bytes::Bytes {
+    signature.0.to_vec().into()
+}

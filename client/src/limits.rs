@@ -1,0 +1,63 @@
+//! Every bound of this crate, with its reason.
+
+use std::time::Duration;
+
+/// Largest configuration file, and largest description in a credential directory: people write them.
+pub const MAX_CONFIG_BYTES: u64 = 256 * 1024;
+
+/// Most contexts in a configuration file.
+pub const MAX_CONTEXTS: usize = 256;
+
+/// Most registry addresses of a context: a cluster has at most 5 voters, and some may have moved.
+pub const MAX_REGISTRIES: usize = 16;
+
+/// Largest reply message that is read: a whole signed shard map (4 MiB) fits.
+pub const MAX_REPLY_BYTES: usize = 5 * 1024 * 1024;
+
+/// Time without progress after which an operation gives up, unless the caller says otherwise.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A single reply that does not come within this time counts as none.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// First pause before another try; it doubles each time.
+pub const FIRST_PAUSE_MS: u64 = 50;
+
+/// Longest pause before another try.
+pub const LONGEST_PAUSE_MS: u64 = 2_000;
+
+/// Stale maps in a row: a cluster that keeps moving a group faster than we learn of it is given up on.
+pub const MAX_STALE_MAPS: u32 = 4;
+
+/// Content of this size or less goes in one call.
+pub const SMALL_FILE_BYTES: u64 = 16 * 1024;
+
+/// Bytes in one message of a stream.
+pub const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Chunks between the disk and the network: reads ahead, and bounds the memory of a transfer.
+pub const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// Bytes sent in one call; after each the server says how much is durable.
+pub const APPEND_CALL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Files asked for in one page of a listing.
+pub const PAGE_FILES: u32 = 500;
+
+/// The server forgets an unfinished upload after this time, and so does the client.
+pub const UPLOAD_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Entries of a directory tree that are read ahead of the transfers.
+pub const WALK_AHEAD: usize = 256;
+
+/// Most parallel transfers of a recursive put or get.
+pub const MAX_JOBS: u16 = 64;
+
+/// Life of an operators' request from signature to application.
+pub const ADMISSION_LIFE_MS: u64 = 10 * 60 * 1000;
+
+/// Largest file with a request for another operator to sign.
+pub const MAX_SIGNED_ADMISSION: usize = 80 * 1024;
+
+/// Invites that one command makes.
+pub const MAX_INVITES: u16 = 1_000;
