@@ -180,11 +180,13 @@ impl RaftStateMachine<Types> for Adapter {
     }
 }
 
+type Parts = (Result<Box<dyn SnapshotView>, MachineError>, Barrier);
+
 /// Writes one snapshot beside the running machine.
 pub(crate) struct Builder {
     meta: SnapshotMeta,
     /// In a lock only because the library wants its builders shareable.
-    parts: Mutex<Option<(Result<Box<dyn SnapshotView>, MachineError>, Barrier)>>,
+    parts: Mutex<Option<Parts>>,
     snapshots: Arc<SnapshotStore>,
 }
 

@@ -54,9 +54,11 @@ async fn voters_replicate_over_mutual_tls() {
         group.wait_leader(SOON).await.unwrap();
         group.propose(group.replica().0.to_be_bytes().to_vec()).await.unwrap();
     }
-    for (_, groups, group, machine) in &running {
+    for (_, _, group, machine) in &running {
         group.read_index().await.unwrap();
         assert_eq!(machine.map.lock().unwrap().len(), 3);
+    }
+    for (_, groups, _, _) in &running {
         groups.shutdown().await;
     }
 }

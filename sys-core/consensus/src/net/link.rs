@@ -115,30 +115,32 @@ impl Links {
 async fn run(target: PeerTarget, connector: Arc<dyn PeerConnector>, mut queue: mpsc::Receiver<Call>) {
     let mut pause = limits::RECONNECT_MIN;
     while let Some(first) = queue.recv().await {
-        match timeout(limits::CONNECT_TIMEOUT, connect(&target, &*connector))
-            .await
-            .unwrap_or_else(|_| Err("timed out".into()))
-        {
+        let connected = timeout(limits::CONNECT_TIMEOUT, connect(&target, &*connector)).await;
+        match connected.unwrap_or_else(|_| Err("timed out".into())) {
             Ok((frames, answers)) => {
                 tracing::debug!(peer = %target.id, "peer_connected");
-                pause = limits::RECONNECT_MIN;
+                let since = Instant::now();
                 serve(first, &mut queue, frames, answers).await;
                 tracing::debug!(peer = %target.id, "peer_lost");
+                if since.elapsed() > limits::RECONNECT_MAX {
+                    pause = limits::RECONNECT_MIN;
+                    continue;
+                }
             }
             Err(error) => {
                 tracing::debug!(peer = %target.id, error, "peer_unreachable");
                 fail(first);
-                let until = Instant::now() + pause;
-                // Those who ask meanwhile hear at once that the peer is away.
-                while let Ok(call) = timeout_at(until, queue.recv()).await {
-                    match call {
-                        Some(call) => fail(call),
-                        None => return,
-                    }
-                }
-                pause = pause.saturating_mul(2).min(limits::RECONNECT_MAX);
             }
         }
+        let until = Instant::now() + pause;
+        // Those who ask meanwhile hear at once that the peer is away.
+        while let Ok(call) = timeout_at(until, queue.recv()).await {
+            match call {
+                Some(call) => fail(call),
+                None => return,
+            }
+        }
+        pause = pause.saturating_mul(2).min(limits::RECONNECT_MAX);
     }
 }
 

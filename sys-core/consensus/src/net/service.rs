@@ -44,6 +44,9 @@ impl Raft for RaftService {
             .auth
             .authenticate(request.extensions())
             .ok_or_else(|| Status::unauthenticated("a registry's or a node's certificate is needed"))?;
+        if *self.closing.borrow() {
+            return Err(Status::unavailable("this process shuts down"));
+        }
         let (answers, outgoing) = mpsc::channel(limits::FRAME_QUEUE);
         let session = Session { peer, hosted: self.hosted.clone(), auth: self.auth.clone(), answers };
         tokio::spawn(session.run(request.into_inner(), self.closing.clone()));
