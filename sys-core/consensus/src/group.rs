@@ -1,19 +1,20 @@
 //! One replica of one group.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod errors;
+mod membership;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_domain::{GroupId, ReplicaId};
-use openraft::ChangeMembers;
-use openraft::error::{ClientWriteError, InitializeError, RaftError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::propose::{Fate, Way};
 use crate::replica::Replica;
-use crate::types::Types;
-use crate::{GroupStatus, Member, Role, limits};
+use crate::{GroupStatus, Role, limits};
+
+pub use errors::{MembershipError, ProposeError, ReadError, WaitError};
 
 /// A command that was committed and applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,126 +23,6 @@ pub struct Applied {
     pub index: u64,
     /// What the state machine answered.
     pub result: Vec<u8>,
-}
-
-/// A proposal without a result.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProposeError {
-    /// It was certainly not accepted: no leader was found in time.
-    #[error("group {group} has no leader that this replica can reach")]
-    NoLeader {
-        /// Which group.
-        group: GroupId,
-    },
-    /// It was certainly not accepted: this replica does not lead.
-    #[error("this replica of group {group} does not lead")]
-    NotLeader {
-        /// Which group.
-        group: GroupId,
-        /// Who does, as far as known.
-        leader: Option<ReplicaId>,
-    },
-    /// It was certainly not accepted: longer than [`limits::MAX_COMMAND_BYTES`].
-    #[error("a command of {len} bytes exceeds the limit")]
-    TooLarge {
-        /// Its length.
-        len: usize,
-    },
-    /// It was certainly not accepted: too many proposals are waiting.
-    #[error("too many proposals are waiting for group {group}")]
-    Overloaded {
-        /// Which group.
-        group: GroupId,
-    },
-    /// It may or may not be committed, now or later: ask again under the same command id.
-    #[error("the fate of a proposal to group {group} is unknown")]
-    Unknown {
-        /// Which group.
-        group: GroupId,
-    },
-    /// The replica stopped.
-    #[error("the replica of group {group} has stopped")]
-    Stopped {
-        /// Which group.
-        group: GroupId,
-    },
-}
-
-/// A linearizable read that cannot be made now.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// No leader confirmed its lead in time.
-    #[error("group {group} has no leader that this replica can reach")]
-    NoLeader {
-        /// Which group.
-        group: GroupId,
-    },
-    /// This replica is too far behind.
-    #[error("this replica of group {group} did not catch up in time")]
-    Behind {
-        /// Which group.
-        group: GroupId,
-    },
-    /// The replica stopped.
-    #[error("the replica of group {group} has stopped")]
-    Stopped {
-        /// Which group.
-        group: GroupId,
-    },
-}
-
-/// A change of membership that was not made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MembershipError {
-    /// Only the leader changes the membership.
-    #[error("this replica of group {group} does not lead")]
-    NotLeader {
-        /// Which group.
-        group: GroupId,
-        /// Who does, as far as known.
-        leader: Option<ReplicaId>,
-    },
-    /// The change makes no sense, or another one is under way.
-    #[error("membership of group {group} not changed: {reason}")]
-    Refused {
-        /// Which group.
-        group: GroupId,
-        /// What is wrong.
-        reason: String,
-    },
-    /// It may or may not be made.
-    #[error("the fate of a membership change of group {group} is unknown")]
-    Unknown {
-        /// Which group.
-        group: GroupId,
-    },
-    /// The replica stopped.
-    #[error("the replica of group {group} has stopped")]
-    Stopped {
-        /// Which group.
-        group: GroupId,
-    },
-}
-
-/// A wait that ended without what was waited for.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WaitError {
-    /// Not in time.
-    #[error("group {group}: waited too long")]
-    Timeout {
-        /// Which group.
-        group: GroupId,
-    },
-    /// The replica stopped.
-    #[error("the replica of group {group} has stopped")]
-    Stopped {
-        /// Which group.
-        group: GroupId,
-    },
 }
 
 /// A command that was submitted and not yet answered.
@@ -163,19 +44,9 @@ impl Pending {
         // A little longer than the proposer tries, so that its definite answer arrives.
         match timeout(limits::DEFAULT_PATIENCE + Duration::from_secs(1), answer).await {
             Ok(Ok(Ok(applied))) => Ok(applied),
-            Ok(Ok(Err(fate))) => Err(propose_error(group, fate)),
+            Ok(Ok(Err(fate))) => Err(ProposeError::of(group, fate)),
             Ok(Err(_)) | Err(_) => Err(ProposeError::Unknown { group }),
         }
-    }
-}
-
-fn propose_error(group: GroupId, fate: Fate) -> ProposeError {
-    match fate {
-        Fate::NoLeader => ProposeError::NoLeader { group },
-        Fate::NotLeader(leader) => ProposeError::NotLeader { group, leader },
-        Fate::Overloaded => ProposeError::Overloaded { group },
-        Fate::Unknown => ProposeError::Unknown { group },
-        Fate::Stopped => ProposeError::Stopped { group },
     }
 }
 
@@ -196,34 +67,6 @@ impl Group {
     /// This replica.
     pub fn replica(&self) -> ReplicaId {
         self.0.id()
-    }
-
-    /// Starts a new group with these voters, the same on each of them. Does nothing on a replica that already has a
-    /// log.
-    ///
-    /// # Errors
-    /// When this replica is not among them, or they cannot be a membership.
-    pub async fn bootstrap(&self, members: BTreeMap<ReplicaId, Member>) -> Result<(), MembershipError> {
-        let group = self.id();
-        for member in members.values() {
-            self.check_member(member)?;
-        }
-        if members.len() > limits::MAX_MEMBERS {
-            return Err(MembershipError::Refused { group, reason: "too many members".into() });
-        }
-        let members: BTreeMap<u64, Member> = members.into_iter().map(|(id, member)| (id.0, member)).collect();
-        match self.0.raft().initialize(members).await {
-            // Frames of the others are judged by what the status says.
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => self
-                .wait_for(limits::DEFAULT_PATIENCE, |status| status.last_log)
-                .await
-                .map(drop)
-                .map_err(|_| MembershipError::Stopped { group }),
-            Err(RaftError::APIError(error)) => {
-                Err(MembershipError::Refused { group, reason: error.to_string() })
-            }
-            Err(RaftError::Fatal(_)) => Err(MembershipError::Stopped { group }),
-        }
     }
 
     /// Commits a command through the leader, wherever it is. Waits [`limits::DEFAULT_PATIENCE`] at most.
@@ -258,7 +101,7 @@ impl Group {
         let answer = self
             .0
             .submit(command.into(), way, limits::DEFAULT_PATIENCE)
-            .map_err(|fate| propose_error(group, fate))?;
+            .map_err(|fate| ProposeError::of(group, fate))?;
         Ok(Pending { group, answer })
     }
 
@@ -367,105 +210,6 @@ impl Group {
         self.0.leading_term()
     }
 
-    /// Adds a replica without a vote. Returns when that is committed; see [`Group::wait_caught_up`]. On the leader
-    /// only, like every change below.
-    ///
-    /// # Errors
-    /// See [`MembershipError`].
-    pub async fn add_learner(&self, replica: ReplicaId, member: Member) -> Result<(), MembershipError> {
-        let known = self.status().membership;
-        if known.members.contains_key(&replica) {
-            return Err(self.refused("the replica is a member already"));
-        }
-        if known.members.len() >= limits::MAX_MEMBERS {
-            return Err(self.refused("too many members"));
-        }
-        self.check_member(&member)?;
-        self.changed(self.0.raft().add_learner(replica.0, member, false).await)
-    }
-
-    /// Gives learners a vote.
-    ///
-    /// # Errors
-    /// See [`MembershipError`].
-    pub async fn promote(&self, replicas: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
-        self.change(ChangeMembers::AddVoterIds(ids(&replicas))).await
-    }
-
-    /// Sets the voters to exactly these, all members already; voters that are not among them leave for ever.
-    ///
-    /// # Errors
-    /// See [`MembershipError`].
-    pub async fn change_membership(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
-        self.change(ChangeMembers::ReplaceAllVoters(ids(&voters))).await
-    }
-
-    /// Removes replicas, voters or learners, for ever.
-    ///
-    /// # Errors
-    /// See [`MembershipError`].
-    pub async fn remove(&self, replicas: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
-        let voters = &self.status().membership.voters;
-        let (voters, learners): (BTreeSet<_>, BTreeSet<_>) =
-            replicas.into_iter().partition(|replica| voters.contains(replica));
-        if !voters.is_empty() {
-            self.change(ChangeMembers::RemoveVoters(ids(&voters))).await?;
-        }
-        if !learners.is_empty() {
-            self.change(ChangeMembers::RemoveNodes(ids(&learners))).await?;
-        }
-        Ok(())
-    }
-
-    /// Updates what the membership says of replicas: address, pinned key.
-    ///
-    /// # Errors
-    /// See [`MembershipError`].
-    pub async fn update_members(&self, members: BTreeMap<ReplicaId, Member>) -> Result<(), MembershipError> {
-        for member in members.values() {
-            self.check_member(member)?;
-        }
-        let known = self.status().membership;
-        if !members.keys().all(|replica| known.members.contains_key(replica)) {
-            return Err(self.refused("only members are updated"));
-        }
-        self.change(ChangeMembers::SetNodes(members.into_iter().map(|(id, member)| (id.0, member)).collect()))
-            .await
-    }
-
-    async fn change(&self, change: ChangeMembers<u64, Member>) -> Result<(), MembershipError> {
-        self.changed(self.0.raft().change_membership(change, false).await)
-    }
-
-    fn check_member(&self, member: &Member) -> Result<(), MembershipError> {
-        if member.address.len() > limits::MAX_ADDRESS_BYTES {
-            return Err(self.refused("an address is too long"));
-        }
-        Ok(())
-    }
-
-    fn refused(&self, reason: &str) -> MembershipError {
-        MembershipError::Refused { group: self.id(), reason: reason.to_owned() }
-    }
-
-    fn changed<T>(
-        &self,
-        result: Result<T, RaftError<Types, ClientWriteError<Types>>>,
-    ) -> Result<(), MembershipError> {
-        let group = self.id();
-        match result {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
-                Err(MembershipError::NotLeader { group, leader: self.0.leader() })
-            }
-            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
-                Err(MembershipError::Unknown { group })
-            }
-            Err(RaftError::APIError(error)) => Err(self.refused(&error.to_string())),
-            Err(RaftError::Fatal(_)) => Err(MembershipError::Stopped { group }),
-        }
-    }
-
     /// Hands the lead to a voter and waits until this replica follows it.
     ///
     /// # Errors
@@ -527,8 +271,4 @@ impl Group {
     pub async fn shutdown(&self) {
         self.0.shut_down().await;
     }
-}
-
-fn ids(replicas: &BTreeSet<ReplicaId>) -> BTreeSet<u64> {
-    replicas.iter().map(|replica| replica.0).collect()
 }

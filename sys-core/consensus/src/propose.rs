@@ -22,6 +22,9 @@ use crate::net::wire::{self, Proposed, Request, Response};
 use crate::replica::Replica;
 use crate::types::{Commands, LeaderId, Types};
 
+/// How long the leader may take for a batch that was passed on: a machine that lost its power says nothing.
+const FORWARD_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Why a command has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -216,7 +219,7 @@ async fn forward(replica: &Replica, leader: ReplicaId, batch: Batch, deadline: I
         batch.fail(Fate::Unknown);
         return None;
     };
-    let patience = deadline.saturating_duration_since(Instant::now());
+    let patience = deadline.saturating_duration_since(Instant::now()).min(FORWARD_PATIENCE);
     let answer = match replica.peers().call(leader, payload, patience).await {
         Ok(answer) => answer,
         Err(CallError::NotSent | CallError::Refused(_)) => return Some(batch),

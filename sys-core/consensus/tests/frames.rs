@@ -1,5 +1,7 @@
 //! Frames that must be refused, on a real stream.
 
+#![allow(clippy::unwrap_used, reason = "support of tests only")]
+
 mod support;
 
 use holdfast_consensus::AuthenticatedPeer;

@@ -1,5 +1,7 @@
 //! Three voters of the registry's group over real sockets and TLS, keys pinned in the membership.
 
+#![allow(clippy::unwrap_used, reason = "support of tests only")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@
 
 mod committer;
 mod engine;
+mod load;
 mod reader;
 mod seal;
 mod store;
@@ -14,4 +15,5 @@ mod tail_guard;
 
 pub(crate) use engine::LogEngine;
 pub use engine::LogOpenError;
-pub(crate) use store::{GroupLog, GroupLogError};
+pub(crate) use load::GroupLogError;
+pub(crate) use store::GroupLog;

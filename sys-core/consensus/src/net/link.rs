@@ -16,7 +16,7 @@ use tonic::Streaming;
 use crate::{PeerConnector, PeerTarget, limits};
 
 /// A stream that says nothing for this long while requests wait is dead.
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(5);
 /// A connection is replaced at this age, so that it does not outlive the certificates that it was made with.
 const MAX_AGE: Duration = Duration::from_secs(600);
 /// From how many on requests that nobody waits for are swept out.

@@ -1,6 +1,7 @@
 //! Processes in one process: nodes with their own disks, joined by in-memory streams that can be cut.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "support of tests only")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read, Write};
