@@ -4,9 +4,6 @@ use std::time::Duration;
 
 pub use holdfast_consensus::limits::MAX_COMMAND_BYTES;
 
-/// Bytes that a home may store when nobody said otherwise.
-pub const DEFAULT_QUOTA_BYTES: u64 = 10 * 1024 * 1024 * 1024;
-
 /// Most preconditions and most operations of one batch: a module's own
 /// ([`holdfast_sys_core::limits::MAX_COMMIT_OPS`]) and what uploads and renamed rows add to them.
 pub const MAX_BATCH_ITEMS: usize = 1024;
@@ -44,6 +41,18 @@ pub const PAGE_CHUNKS: u32 = 256;
 /// Manifest pages written by one command: 64 × 14 KiB stays below [`MAX_COMMAND_BYTES`].
 pub const PAGES_PER_COMMAND: usize = 64;
 
+/// Manifest pages that go into the command that publishes; more are written ahead of it.
+pub const INLINE_PAGES: usize = 8;
+
+/// Manifest pages of a deleted file that one command drops.
+pub const PAGES_DROPPED_AT_ONCE: usize = 512;
+
+/// Uploads whose chunks are kept by place in memory.
+pub const MAX_STAGED_FILES: usize = 1024;
+
+/// Segments rewritten in one round of housekeeping, so that it does not keep the disk to itself.
+pub const COMPACTIONS_PER_ROUND: usize = 4;
+
 /// Largest content: 4,096 manifest pages.
 pub const MAX_CONTENT_BYTES: u64 = 256 * 1024 * 1024 * 1024;
 
@@ -53,11 +62,14 @@ pub const ORPHAN_GRACE_MS: u64 = 60 * 60 * 1000;
 /// Pause between two rounds of housekeeping.
 pub const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// File rows that one round of housekeeping looks after.
-pub const MAINTENANCE_FILES: usize = 4096;
+/// File rows, and uploads with chunks, that one round of housekeeping looks at.
+pub const MAINTENANCE_FILES: usize = 8192;
 
 /// Chunk ids in one answer or request of a replica that fetches holes.
 pub const MAX_FETCH_CHUNKS: usize = 1024;
+
+/// Chunks that wait for a replica that fetches them: 2 MiB.
+pub const FETCH_QUEUE: usize = 8;
 
 /// Largest encoded row of the machine's own tables.
 pub const MAX_ROW_BYTES: usize = holdfast_store::limits::MAX_VALUE_BYTES;

@@ -1,55 +1,20 @@
 //! Large content: sealed chunks in segments, manifests in the machine.
+//!
+//! A file is staged (chunks come in, an upload row holds its key), then live (a content row holds its key, manifest pages name its
+//! chunks) and at last dead. Segments know it as an upload with the file's id; what becomes of its chunks follows from its row in the
+//! machine, at once on the leader and by housekeeping everywhere, so that a lost mark is made again.
+//!
+//! Invariants: a chunk is durable before anybody is told so; a manifest names durable chunks only; no chunk goes while a row that
+//! names it may still be read.
 
-use bytes::Bytes;
-use holdfast_domain::UploadId;
-use holdfast_store::segments::ChunkId;
-use holdfast_sys_core::errors::Refusal;
+mod fate;
+mod maintain;
+mod ops;
+mod read;
+mod replicate;
+mod rows;
+mod staged;
+mod upload;
 
-use crate::partition::ShardGroup;
-
-/// A sealed chunk on its way to another replica.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedChunk {
-    /// Its id.
-    pub id: ChunkId,
-    /// What segments call its upload: the file id.
-    pub upload: UploadId,
-    /// Its place.
-    pub index: u32,
-    /// Its bytes.
-    pub sealed: Bytes,
-}
-
-impl ShardGroup {
-    /// Chunks that manifests name and this replica lacks, at most `limit`. None is promoted with holes.
-    ///
-    /// # Errors
-    /// Storage errors.
-    pub async fn missing_chunks(&self, limit: usize) -> Result<Vec<ChunkId>, Refusal> {
-        todo!()
-    }
-
-    /// Ids of all chunks that manifests name, page by page; `None` at the end.
-    ///
-    /// # Errors
-    /// Storage errors.
-    pub async fn export_chunk(&self, id: ChunkId) -> Result<Option<SealedChunk>, Refusal> {
-        todo!()
-    }
-
-    /// Takes a chunk from another replica if a manifest names exactly it; durable after [`Self::sync_chunks`].
-    ///
-    /// # Errors
-    /// `HashMismatch` for a chunk that no manifest names or whose bytes are others; storage errors.
-    pub async fn import_chunk(&self, chunk: SealedChunk) -> Result<(), Refusal> {
-        todo!()
-    }
-
-    /// Makes imported chunks durable.
-    ///
-    /// # Errors
-    /// Storage errors.
-    pub async fn sync_chunks(&self) -> Result<(), Refusal> {
-        todo!()
-    }
-}
+pub(crate) use self::{fate::Fate, rows::ROWS, staged::StagedFiles};
+pub use self::{maintain::Housekeeping, replicate::SealedChunk};

@@ -1,74 +1,40 @@
-//! The replicated state of one group.
+//! The replicated state of one group: sealed rows, and commands that change them without opening them.
+//!
+//! Invariants: `apply` depends on the commands and the state alone, so that all replicas agree; a command is applied entirely or not
+//! at all, with its id, in one engine write; no two sealings ever share a key and a version; a slot takes commands of its own
+//! epoch only, so that none is accepted after it moved.
+//!
+//! The machine holds the DMK for one purpose: the digest keys of the slots.
 
-use std::sync::Arc;
+mod apply;
+mod blob;
+mod command;
+mod error;
+mod keys;
+mod layout;
+mod rows;
+mod shard_machine;
+mod snapshot;
+mod state;
+mod txn;
+mod verify;
 
-use holdfast_consensus::StateMachine;
-use holdfast_domain::{ClusterId, GroupId, KeyGeneration, Slot};
-use holdfast_keys::Dmk;
-use holdfast_store::Engine;
+#[cfg(test)]
+mod tests;
 
-/// The group's own keys and what they are bound to.
-pub struct GroupKeys {}
-
-impl GroupKeys {
-    /// With the group's DMK of one generation.
-    pub fn new(cluster: ClusterId, group: GroupId, generation: KeyGeneration, dmk: Dmk) -> Self {
-        todo!()
-    }
-}
-
-/// Why a group's state cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StateError {}
-
-/// Counts for the status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StateStats {
-    /// Records.
-    pub records: u64,
-    /// Bytes of their keys and values.
-    pub record_bytes: u64,
-}
-
-/// The state of one replica, shared by its machine (which writes) and its readers. The engine is the process's one.
-pub struct GroupState {}
-
-impl GroupState {
-    /// Opens the state of a group, or an empty one. Blocks.
-    ///
-    /// # Errors
-    /// See [`StateError`].
-    pub fn open(engine: Arc<dyn Engine>, keys: GroupKeys) -> Result<Arc<Self>, StateError> {
-        todo!()
-    }
-
-    /// The machine, for `Groups::start`. One at a time.
-    pub fn machine(self: &Arc<Self>) -> Box<dyn StateMachine> {
-        todo!()
-    }
-
-    /// Deletes everything of a group from the engine, after its replica was shut down. Blocks; can be repeated.
-    ///
-    /// # Errors
-    /// See [`StateError`].
-    pub fn destroy(engine: &dyn Engine, group: GroupId) -> Result<(), StateError> {
-        todo!()
-    }
-
-    /// Counts. Blocks.
-    ///
-    /// # Errors
-    /// See [`StateError`].
-    pub fn stats(&self) -> Result<StateStats, StateError> {
-        todo!()
-    }
-
-    /// Compares each slot's records with its digest. Blocks, reads everything.
-    ///
-    /// # Errors
-    /// Names the slots that differ.
-    pub fn verify_digests(&self) -> Result<Vec<Slot>, StateError> {
-        todo!()
-    }
-}
+use self::shard_machine::ShardMachine;
+pub use self::{
+    blob::Blob,
+    command::{Batch, ChunkRef, Command, Op, Outcome, Pre, SlotEpoch},
+    error::StateError,
+    keys::GroupKeys,
+    state::{GroupState, StateStats},
+};
+pub(crate) use self::{
+    layout::{
+        Incarnation, Prefix, Table, dedup as dedup_key, file as file_key, file_of, file_slot,
+        page as page_key, page_of, partition as partition_key, slot as slot_key, slot_of,
+    },
+    rows::{FileRow, FileState, GroupRow, PageRow, PartitionKeyringRow, Row, SlotKeyringRow, SlotRow},
+    state::Reader,
+};

@@ -1,0 +1,84 @@
+//! Changes under way: a layer over the engine that reads its own writes.
+//!
+//! Two levels: what the running command changed can be discarded when it is refused half way; what earlier commands changed
+//! goes to the engine in one atomic write.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use holdfast_store::{Batch, Engine};
+
+use super::{Prefix, StateError, Table, rows::Row};
+use crate::limits::{MAX_WRITE_BYTES, MAX_WRITE_OPS};
+
+type Changes = BTreeMap<Bytes, Option<Bytes>>;
+
+pub(super) struct Txn<'a> {
+    engine: &'a dyn Engine,
+    prefix: Prefix,
+    kept: Changes,
+    kept_bytes: usize,
+    step: Changes,
+}
+
+impl<'a> Txn<'a> {
+    pub(super) fn new(engine: &'a dyn Engine, prefix: Prefix) -> Self {
+        Self { engine, prefix, kept: Changes::new(), kept_bytes: 0, step: Changes::new() }
+    }
+
+    pub(super) fn get_raw(&self, table: Table, row: &[u8]) -> Result<Option<Bytes>, StateError> {
+        let key = self.prefix.key(table, row);
+        match self.step.get(&key).or_else(|| self.kept.get(&key)) {
+            Some(change) => Ok(change.clone()),
+            None => Ok(self.engine.get(&key)?),
+        }
+    }
+
+    pub(super) fn get<R: Row>(&self, row: &[u8]) -> Result<Option<R>, StateError> {
+        self.get_raw(R::TABLE, row)?.as_deref().map(R::decode).transpose()
+    }
+
+    pub(super) fn put_raw(&mut self, table: Table, row: &[u8], value: Bytes) {
+        self.step.insert(self.prefix.key(table, row), Some(value));
+    }
+
+    pub(super) fn put<R: Row>(&mut self, row: &[u8], value: &R) -> Result<(), StateError> {
+        self.put_raw(R::TABLE, row, value.encode()?.into());
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, table: Table, row: &[u8]) {
+        self.step.insert(self.prefix.key(table, row), None);
+    }
+
+    /// The running command counts.
+    pub(super) fn keep(&mut self) {
+        for (key, value) in std::mem::take(&mut self.step) {
+            self.kept_bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+            self.kept.insert(key, value);
+        }
+    }
+
+    /// The running command never was.
+    pub(super) fn discard(&mut self) {
+        self.step.clear();
+    }
+
+    /// Whether so much is kept that it should be written before the next command.
+    pub(super) fn is_full(&self) -> bool {
+        self.kept.len() >= MAX_WRITE_OPS || self.kept_bytes >= MAX_WRITE_BYTES
+    }
+
+    /// Writes everything kept, atomically.
+    pub(super) fn write(&mut self) -> Result<(), StateError> {
+        let mut batch = Batch::new();
+        for (key, value) in std::mem::take(&mut self.kept) {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        self.kept_bytes = 0;
+        Ok(self.engine.write(batch)?)
+    }
+}

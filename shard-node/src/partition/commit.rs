@@ -1,0 +1,81 @@
+//! Committing: decide, propose, and decide again when overtaken.
+
+use std::sync::Arc;
+
+use holdfast_domain::Reason;
+use holdfast_sys_core::{errors::Refusal, module::CommitOutcome};
+
+use super::{
+    ShardGroup,
+    decide::{Decision, Wanted},
+    homes::HomeRef,
+};
+use crate::{
+    limits::COMMIT_TRIES,
+    machine::{Batch, Command, Outcome},
+};
+
+impl ShardGroup {
+    pub(super) async fn commit(&self, at: HomeRef, wanted: Wanted) -> Result<CommitOutcome, Refusal> {
+        wanted.check()?;
+        let wanted = Arc::new(wanted);
+        let _writer = self.writer(at.slot).await;
+        for _ in 0..COMMIT_TRIES {
+            let term = self.term()?;
+            self.ensure_home(term, at).await?;
+            let decision = {
+                let wanted = Arc::clone(&wanted);
+                self.blocking(move |shard| shard.decide(&at, &wanted)).await?
+            };
+            let (ahead, last) = match decision {
+                Decision::Duplicate => return Ok(CommitOutcome::Duplicate),
+                Decision::Conflict => return Ok(CommitOutcome::Conflict),
+                Decision::Propose { ahead, last } => (ahead, last),
+            };
+            if !self.prepare(term, ahead).await? {
+                continue;
+            }
+            let files = changed_files(&last);
+            match verdict(self.propose(term, &Command::Batch(last)).await?)? {
+                Verdict::Final(CommitOutcome::Applied) => {
+                    self.settle_chunks(files).await;
+                    return Ok(CommitOutcome::Applied);
+                }
+                Verdict::Final(outcome) => return Ok(outcome),
+                Verdict::DecideAgain => {}
+            }
+        }
+        Err(Refusal::new(Reason::Conflict).because("overtaken too often"))
+    }
+
+    /// Commits what prepares a command; whether all of it was applied.
+    async fn prepare(&self, term: u64, ahead: Vec<Batch>) -> Result<bool, Refusal> {
+        for batch in ahead {
+            match verdict(self.propose(term, &Command::Batch(batch)).await?)? {
+                Verdict::Final(_) => {}
+                Verdict::DecideAgain => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+}
+
+enum Verdict {
+    Final(CommitOutcome),
+    DecideAgain,
+}
+
+fn verdict(outcome: Outcome) -> Result<Verdict, Refusal> {
+    match outcome {
+        Outcome::Applied => Ok(Verdict::Final(CommitOutcome::Applied)),
+        Outcome::Duplicate => Ok(Verdict::Final(CommitOutcome::Duplicate)),
+        Outcome::Conflict | Outcome::StalePolicy | Outcome::RetiredGeneration => Ok(Verdict::DecideAgain),
+        Outcome::WrongSlot => Err(Refusal::new(Reason::WrongGroup).because("the slot moved")),
+        Outcome::Malformed => Err(Refusal::new(Reason::Internal).because("the machine refused the frame")),
+    }
+}
+
+/// Files whose chunks have a new fate once the batch is applied.
+fn changed_files(batch: &Batch) -> Vec<crate::content::Fate> {
+    batch.ops.iter().filter_map(crate::content::Fate::of).collect::<Vec<_>>()
+}

@@ -1,0 +1,57 @@
+//! Where a listing goes on: sealed, so that a client can neither read tokens nor ask for other places.
+
+use holdfast_domain::{Reason, codec};
+use holdfast_keys::{LenPrefixed, WrapKey, aead, labels};
+use holdfast_sys_core::{
+    errors::Refusal,
+    module::{Cursor, RecordKey},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{homes::HomeRef, refusals};
+use crate::{limits::MAX_CURSOR_BYTES, machine::Blob};
+
+/// What a cursor holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// Which of the listing's ranges.
+    pub(super) range: u16,
+    /// Where in it: above the last visited key.
+    pub(super) start: Blob,
+}
+
+/// A listing of one caller: what its cursors are bound to.
+pub(super) struct Listing<'a> {
+    pub(super) key: &'a WrapKey,
+    pub(super) at: HomeRef,
+    pub(super) client: holdfast_domain::ClientId,
+    pub(super) prefix: &'a RecordKey,
+}
+
+impl Listing<'_> {
+    pub(super) fn seal(&self, position: &Position) -> Result<Cursor, Refusal> {
+        let plain = codec::encode(position).map_err(refusals::codec)?;
+        aead::seal(self.key, &self.context(), &plain).map(Cursor).map_err(refusals::aead)
+    }
+
+    /// # Errors
+    /// `Malformed` for a cursor of another caller, listing or node.
+    pub(super) fn open(&self, cursor: &Cursor) -> Result<Position, Refusal> {
+        let malformed = || Refusal::new(Reason::Malformed).because("not a cursor of this listing");
+        if cursor.0.len() > MAX_CURSOR_BYTES {
+            return Err(malformed());
+        }
+        let plain = aead::open(self.key, &self.context(), &cursor.0).map_err(|_| malformed())?;
+        codec::decode(&plain, MAX_CURSOR_BYTES).map_err(|_| malformed())
+    }
+
+    fn context(&self) -> Vec<u8> {
+        let Self { key: _, at: HomeRef { home, slot, spec }, client, prefix } = self;
+        let context = LenPrefixed::new(labels::CURSOR_KEY)
+            .field(home.as_bytes())
+            .number(slot.number())
+            .number(spec.id.0)
+            .field(client.as_bytes());
+        prefix.components().iter().fold(context, |context, component| context.field(component)).into_bytes()
+    }
+}

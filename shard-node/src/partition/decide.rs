@@ -1,0 +1,236 @@
+//! From what a module wants to what goes into the log: names become tokens, values are sealed, versions are drawn.
+//!
+//! Runs with the slot's turn, on a state that has everything this replica's term began with.
+
+use holdfast_domain::{CommandId, PolicyEpoch, Reason, UnixMs};
+use holdfast_keys::aead::NonceBatch;
+use holdfast_store::records::{Head, RecordKey, RecordVersion, RowKind};
+use holdfast_sys_core::{
+    errors::Refusal,
+    limits::{MAX_COMMIT_OPS, MAX_VALUE_BYTES},
+    module::{Op, Precondition, RowVersion},
+};
+
+use super::{
+    ShardGroup,
+    homes::HomeRef,
+    refusals,
+    rows::{Found, HomeRows},
+};
+use crate::machine::{self, Batch, Blob, GroupRow, Pre, SlotRow, slot_key};
+
+/// A command of a module.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) id: CommandId,
+    pub(crate) preconditions: Vec<Precondition>,
+    pub(crate) ops: Vec<Op>,
+}
+
+/// What to do about it.
+pub(crate) enum Decision {
+    /// It was applied before.
+    Duplicate,
+    /// A precondition does not hold.
+    Conflict,
+    /// Commit these, one after another; the last is the command itself, the others only prepare it and may be repeated.
+    Propose { ahead: Vec<Batch>, last: Batch },
+}
+
+/// A precondition that does not hold ends the decision.
+pub(crate) enum Stop {
+    Conflict,
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<machine::StateError> for Stop {
+    fn from(error: machine::StateError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Wanted {
+    /// # Errors
+    /// `Malformed` beyond the limits.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let malformed = |detail: &str| Err(Refusal::new(Reason::Malformed).because(detail));
+        if self.ops.len() > MAX_COMMIT_OPS || self.preconditions.len() > MAX_COMMIT_OPS {
+            return malformed("too many operations or preconditions");
+        }
+        let too_large = |op: &Op| matches!(op, Op::Put { value, .. } if value.len() > MAX_VALUE_BYTES);
+        if self.ops.iter().any(too_large) {
+            return malformed("a value is too large");
+        }
+        Ok(())
+    }
+}
+
+impl ShardGroup {
+    /// Decides a command. Blocks.
+    pub(super) fn decide(&self, at: &HomeRef, wanted: &Wanted) -> Result<Decision, Refusal> {
+        let Some(rows) = self.rows(at)? else {
+            return Err(Refusal::new(Reason::Internal).because("the home has no keyring"));
+        };
+        if rows.seen(&rows.codec().scope(RowKind::PRIMARY), wanted.id)? {
+            return Ok(Decision::Duplicate);
+        }
+        match self.deciding(&rows, at, wanted.id).and_then(|mut deciding| {
+            deciding.preconditions(&wanted.preconditions)?;
+            for op in &wanted.ops {
+                deciding.op(op)?;
+            }
+            Ok(deciding.finish())
+        }) {
+            Ok(decision) => Ok(decision),
+            Err(Stop::Conflict) => Ok(Decision::Conflict),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+        }
+    }
+
+    fn deciding<'a>(
+        &'a self,
+        rows: &'a HomeRows<'a>,
+        at: &HomeRef,
+        id: CommandId,
+    ) -> Result<Deciding<'a>, Stop> {
+        let slot = match rows.reader.get::<SlotRow>(&slot_key(at.slot))? {
+            Some(row) if row.serves(row.epoch) => row,
+            _ => return Err(Refusal::new(Reason::WrongGroup).into()),
+        };
+        let policy = rows.reader.get::<GroupRow>(&[])?.unwrap_or_default().min_policy;
+        Ok(Deciding {
+            shard: self,
+            rows,
+            now: self.clock().now(),
+            version: slot.high_water,
+            ahead: Vec::new(),
+            batch: empty(at, rows, id, &slot, policy, self.clock().now()),
+        })
+    }
+}
+
+fn empty(
+    at: &HomeRef,
+    rows: &HomeRows<'_>,
+    id: CommandId,
+    slot: &SlotRow,
+    policy_epoch: PolicyEpoch,
+    now: UnixMs,
+) -> Batch {
+    Batch {
+        id,
+        at: now,
+        slot: at.slot,
+        slot_epoch: slot.epoch,
+        partition: rows.home.partition.0,
+        policy_epoch,
+        preconditions: Vec::new(),
+        ops: Vec::new(),
+    }
+}
+
+/// A command being put together.
+pub(crate) struct Deciding<'a> {
+    pub(crate) shard: &'a ShardGroup,
+    pub(crate) rows: &'a HomeRows<'a>,
+    pub(crate) now: UnixMs,
+    version: u64,
+    pub(crate) ahead: Vec<Batch>,
+    pub(crate) batch: Batch,
+}
+
+impl Deciding<'_> {
+    fn finish(self) -> Decision {
+        Decision::Propose { ahead: self.ahead, last: self.batch }
+    }
+
+    fn preconditions(&mut self, preconditions: &[Precondition]) -> Result<(), Stop> {
+        for precondition in preconditions {
+            match precondition {
+                Precondition::Is(name, version) => self.require_version(name.components(), *version)?,
+                Precondition::Absent(name) => self.require_absent(RowKind::PRIMARY, name.components())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn require_version(&mut self, name: &[Vec<u8>], version: RowVersion) -> Result<(), Stop> {
+        match self.rows.locate(RowKind::PRIMARY, name)?.found {
+            Some(found) if found.version() == version => {
+                self.require(&found);
+                Ok(())
+            }
+            _ => Err(Stop::Conflict),
+        }
+    }
+
+    /// Nothing has this name, under any name key.
+    pub(crate) fn require_absent<C: AsRef<[u8]>>(&mut self, kind: RowKind, name: &[C]) -> Result<(), Stop> {
+        let located = self.rows.locate(kind, name)?;
+        if located.found.is_some() {
+            return Err(Stop::Conflict);
+        }
+        let absent = located.keys.iter().map(|key| Pre::Absent { key: blob(key) });
+        self.batch.preconditions.extend(absent);
+        Ok(())
+    }
+
+    /// A record stays what was read.
+    pub(crate) fn require(&mut self, found: &Found) {
+        let pre = Pre::is(blob(&found.key), found.stored.version(), found.stored.etag());
+        self.batch.preconditions.push(pre);
+    }
+
+    fn op(&mut self, op: &Op) -> Result<(), Stop> {
+        match op {
+            Op::Put { key, value } => self.put(RowKind::PRIMARY, key.components(), value),
+            Op::Delete(key) => self.delete(RowKind::PRIMARY, key.components()),
+            Op::BeginUpload(spec) => self.begin_upload(spec),
+            Op::PublishUpload(upload) => self.publish_upload(*upload),
+            Op::DropUpload(upload) => self.drop_upload(*upload),
+            Op::DropContent(file) => self.drop_content(*file),
+        }
+    }
+
+    /// Writes a row under the newest name key, and takes it away from under older ones.
+    pub(crate) fn put<C: AsRef<[u8]>>(&mut self, kind: RowKind, name: &[C], body: &[u8]) -> Result<(), Stop> {
+        let mut keys = self.keys(kind, name)?;
+        let Some(key) = keys.pop() else { return Err(Refusal::new(Reason::Internal).into()) };
+        self.batch.ops.extend(keys.iter().map(|old| machine::Op::Delete { key: blob(old) }));
+        self.version = self.version.saturating_add(1);
+        let components = name.iter().map(|component| component.as_ref().to_vec()).collect();
+        let head = Head { components, fields: Vec::new() };
+        let mut nonces = NonceBatch::draw(2).map_err(refusals::aead)?;
+        let sealed = self.rows.codec().seal(&mut nonces, &key, RecordVersion(self.version), &head, body);
+        let sealed = sealed.map_err(refusals::record)?;
+        self.batch.ops.push(machine::Op::Put { key: blob(&key), value: sealed.as_bytes().clone().into() });
+        Ok(())
+    }
+
+    pub(crate) fn delete<C: AsRef<[u8]>>(&mut self, kind: RowKind, name: &[C]) -> Result<(), Stop> {
+        let keys = self.keys(kind, name)?;
+        self.batch.ops.extend(keys.iter().map(|key| machine::Op::Delete { key: blob(key) }));
+        Ok(())
+    }
+
+    /// The key under which a new row of this name goes.
+    pub(crate) fn key<C: AsRef<[u8]>>(&self, kind: RowKind, name: &[C]) -> Result<Blob, Stop> {
+        let key = self.rows.codec().key(kind, name, b"").map_err(refusals::record)?;
+        Ok(blob(&key))
+    }
+
+    fn keys<C: AsRef<[u8]>>(&self, kind: RowKind, name: &[C]) -> Result<Vec<RecordKey>, Stop> {
+        let keys = self.rows.codec().keys(kind, name, b"").map_err(refusals::record)?;
+        Ok(keys.into_iter().map(|versioned| versioned.key).collect())
+    }
+}
+
+fn blob(key: &RecordKey) -> Blob {
+    key.as_bytes().clone().into()
+}

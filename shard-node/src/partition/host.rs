@@ -1,0 +1,107 @@
+//! From a caller and a route to the caller's own partition.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use holdfast_domain::{ClusterId, Reason, Slot};
+use holdfast_enrol::watch::{VerifiedMap, View};
+use holdfast_keys::WrapKey;
+use holdfast_store::records::TablespaceSpec;
+use holdfast_sys_core::{
+    caller::Caller,
+    clock::Clock,
+    errors::Refusal,
+    module::{Partition, PartitionHost, RouteInfo},
+};
+use tokio::sync::watch;
+
+use super::{
+    HostedGroups, ShardGroup,
+    home::{HomePartition, Principal},
+    homes::HomeRef,
+};
+
+/// The current map.
+pub trait MapSource: Send + Sync {
+    /// The newest verified map, once there is one.
+    fn map(&self) -> Option<Arc<VerifiedMap>>;
+}
+
+impl MapSource for watch::Receiver<Arc<View>> {
+    fn map(&self) -> Option<Arc<VerifiedMap>> {
+        self.borrow().map.clone()
+    }
+}
+
+/// What all modules' hosts of a node share.
+pub struct NodeHost {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The groups that are served.
+    pub groups: Arc<HostedGroups>,
+    /// The current map.
+    pub map: Arc<dyn MapSource>,
+    /// The clock that stamps records.
+    pub clock: Clock,
+    /// Seals cursors: [`holdfast_keys::derive::cursor_key`] of the node's own key.
+    pub cursor_key: WrapKey,
+}
+
+impl NodeHost {
+    /// A module's host. `spec` from [`super::tablespace`].
+    pub fn bind(self: &Arc<Self>, spec: TablespaceSpec) -> Arc<dyn PartitionHost> {
+        Arc::new(ModuleHost { node: Arc::clone(self), spec })
+    }
+
+    /// The group to which a route led, if it serves the slot here.
+    async fn route(&self, route: RouteInfo, slot: Slot) -> Result<Arc<ShardGroup>, Refusal> {
+        let Some(group) = self.groups.get(route.group) else { return Err(self.misrouted(route, slot)) };
+        if !group.blocking(move |group| group.serves(slot)).await? {
+            return Err(self.misrouted(route, slot));
+        }
+        // A follower has the data and may not decide; the caller comes back when somebody leads.
+        group.term()?;
+        Ok(group)
+    }
+
+    /// What to tell a caller whose route leads nowhere: the newer map if there is one.
+    fn misrouted(&self, route: RouteInfo, slot: Slot) -> Refusal {
+        match self.map.map() {
+            Some(ours) if ours.map.epoch > route.map_epoch => {
+                Refusal::stale_map(ours.map.epoch, ours.signed.clone())
+            }
+            // Ours by the map, and hosted: about to be activated.
+            Some(ours) if self.is_coming(&ours, route, slot) => Refusal::new(Reason::NotReady),
+            _ => Refusal::new(Reason::WrongGroup),
+        }
+    }
+
+    fn is_coming(&self, ours: &VerifiedMap, route: RouteInfo, slot: Slot) -> bool {
+        let mapped = ours.map.group_of(slot).is_some_and(|group| group.group == route.group);
+        mapped && self.groups.get(route.group).is_some()
+    }
+}
+
+/// One module's host.
+struct ModuleHost {
+    node: Arc<NodeHost>,
+    spec: TablespaceSpec,
+}
+
+#[async_trait]
+impl PartitionHost for ModuleHost {
+    async fn partition(&self, caller: &Caller, route: RouteInfo) -> Result<Arc<dyn Partition>, Refusal> {
+        let Caller::Client { client, home } = *caller else {
+            return Err(Refusal::new(Reason::NotPermitted).because("only clients have a home"));
+        };
+        let slot = Slot::of_home(self.node.cluster, home.account);
+        let shard = self.node.route(route, slot).await?;
+        let at = HomeRef { home: home.account, slot, spec: self.spec };
+        Ok(Arc::new(HomePartition::new(
+            Arc::clone(&self.node),
+            shard,
+            at,
+            Principal { client, quota_bytes: home.quota_bytes },
+        )))
+    }
+}
