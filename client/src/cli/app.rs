@@ -107,10 +107,8 @@ impl App {
             Submitted::At(index) => Some(index),
             Submitted::Before => None,
         };
-        self.output.print(
-            || format!("Done: {what}.\n"),
-            || serde_json::json!({ "done": what, "index": index }),
-        )
+        self.output
+            .print(|| format!("Done: {what}.\n"), || serde_json::json!({ "done": what, "index": index }))
     }
 
     pub(super) fn write_signing(&self, signing: &Signing, file: &Path) -> Result<(), Failure> {
@@ -162,7 +160,11 @@ pub(super) fn discard_unless_unknown(failure: &Failure, path: &Path) {
 
 fn default_config() -> Result<PathBuf, Failure> {
     let base = env_path("XDG_CONFIG_HOME").or_else(|| env_path("HOME").map(|home| home.join(".config")));
-    let none = || Failure::Usage("neither --config, HOLDFAST_CONFIG nor HOME says where the configuration is".to_owned());
+    let none = || {
+        Failure::Usage(
+            "neither --config, HOLDFAST_CONFIG nor HOME says where the configuration is".to_owned(),
+        )
+    };
     base.map(|base| base.join("holdfast").join("config.toml")).ok_or_else(none)
 }
 

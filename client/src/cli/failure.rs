@@ -56,7 +56,9 @@ impl Failure {
             Self::Closed => exit::OK,
             Self::Usage(_) => exit::USAGE,
             Self::Sdk(Error::Config(
-                ConfigError::NoContext { .. } | ConfigError::NoSuchContext { .. } | ConfigError::Ambiguous { .. },
+                ConfigError::NoContext { .. }
+                | ConfigError::NoSuchContext { .. }
+                | ConfigError::Ambiguous { .. },
             )) => exit::USAGE,
             Self::NotYet(_) => exit::UNAVAILABLE,
             Self::Sdk(error) => match error.kind() {
@@ -113,17 +115,19 @@ impl Failure {
             Error::Config(ConfigError::NoContext { kind: ContextKind::Operator, .. }) => {
                 Some("holdfast operator use DIR, with the directory that the cluster's initialisation wrote")
             }
-            Error::Unavailable { .. } | Error::Dial { .. } => {
-                Some("check the registries' addresses with `holdfast context list`; a longer --timeout waits longer")
-            }
+            Error::Unavailable { .. } | Error::Dial { .. } => Some(
+                "check the registries' addresses with `holdfast context list`; a longer --timeout waits longer",
+            ),
             Error::Unknown { .. } => Some("look whether it happened before you repeat it"),
-            Error::Trust(TrustError::Pin { .. }) | Error::Untrusted { .. } => {
-                Some("check that the address and the root hash are of the same cluster; if they are, somebody is in between")
-            }
-            Error::Credential(CredentialError::Exists { .. }) => {
-                Some("this client is registered already: see `holdfast client show`, or choose another --context")
-            }
-            Error::Storage(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::StorageFull => {
+            Error::Trust(TrustError::Pin { .. }) | Error::Untrusted { .. } => Some(
+                "check that the address and the root hash are of the same cluster; if they are, somebody is in between",
+            ),
+            Error::Credential(CredentialError::Exists { .. }) => Some(
+                "this client is registered already: see `holdfast client show`, or choose another --context",
+            ),
+            Error::Storage(StorageError::Io { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
                 Some("free some space on the disk")
             }
             _ => None,
@@ -136,14 +140,18 @@ fn hint_for(reason: Reason) -> Option<&'static str> {
         Reason::IdentityExpired | Reason::Unauthenticated => {
             "renew the certificate: `holdfast client renew` or `holdfast operator renew`"
         }
-        Reason::QuotaExceeded => "remove files, or ask an operator for a larger quota; see `holdfast files usage`",
+        Reason::QuotaExceeded => {
+            "remove files, or ask an operator for a larger quota; see `holdfast files usage`"
+        }
         Reason::InviteUnknown => "ask an operator for a new invite: each works once, for a while",
         Reason::NotFound => "list what there is: `holdfast files ls`",
         Reason::Banned => "ask an operator: `holdfast node unban` lifts a ban",
         Reason::AdmissionUnsigned => {
             "more operators must sign: use --sign-only FILE, then `holdfast operator cosign FILE` and `holdfast operator submit FILE`"
         }
-        Reason::AdmissionReplayed => "sign a new request: this one was applied already or is older than ten minutes",
+        Reason::AdmissionReplayed => {
+            "sign a new request: this one was applied already or is older than ten minutes"
+        }
         Reason::ClockSkew => "set the clocks right, this machine's and the servers'",
         Reason::PcrSelection => "give a value for each PCR that the cluster binds keys to, ascending",
         _ => return None,
@@ -176,7 +184,8 @@ mod tests {
 
     #[test]
     fn exit_codes_are_the_documented_ones() {
-        let unavailable = Error::Unavailable { action: "x".into(), waited: std::time::Duration::ZERO, last: "y".into() };
+        let unavailable =
+            Error::Unavailable { action: "x".into(), waited: std::time::Duration::ZERO, last: "y".into() };
         for (failure, code) in [
             (Failure::Closed, 0),
             (Failure::Partly { failed: 1, all: 2 }, 1),

@@ -19,7 +19,11 @@ pub(super) enum Format {
 
 impl Format {
     /// Prints a result in the form that was asked for.
-    pub(super) fn print(self, human: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> Result<(), Failure> {
+    pub(super) fn print(
+        self,
+        human: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> Result<(), Failure> {
         match self {
             Self::Human => write_out(human().as_bytes()),
             Self::Json => write_out(format!("{}\n", json()).as_bytes()),

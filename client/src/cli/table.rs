@@ -31,7 +31,9 @@ impl Table {
         let head: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
         let lines = || std::iter::once(&head).chain(&self.rows);
         let widths: Vec<usize> = (0..self.columns.len())
-            .map(|at| lines().filter_map(|cells| cells.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+            .map(|at| {
+                lines().filter_map(|cells| cells.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
             .collect();
         let mut text = String::new();
         for cells in lines() {
