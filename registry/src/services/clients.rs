@@ -6,9 +6,7 @@ use bytes::Bytes;
 use holdfast_certs::{Peer, SubjectKey, csr};
 use holdfast_domain::{ClientId, Home, InvitePublic, Reason, Signature64};
 use holdfast_keys::{ClientPublic, Registration, Renewal};
-use holdfast_proto::registry::v1::{
-    ClientGrant, RegisterRequest, RenewRequest, clients_server::Clients,
-};
+use holdfast_proto::registry::v1::{ClientGrant, RegisterRequest, RenewRequest, clients_server::Clients};
 use holdfast_registry_state::{Act, RegisterClient, State};
 use holdfast_sys_core::Refusal;
 use tonic::{Request, Response, Status};
@@ -48,8 +46,8 @@ impl ClientsService {
         }
         .message();
         check(&key, &message, &proof, Reason::ProofOfPossession)?;
-        let invite_key =
-            ClientPublic::try_from(invite).map_err(|error| Refusal::new(Reason::InviteUnknown).because(error))?;
+        let invite_key = ClientPublic::try_from(invite)
+            .map_err(|error| Refusal::new(Reason::InviteUnknown).because(error))?;
         check(&invite_key, &message, &invite_signature, Reason::InviteUnknown)?;
         self.check_invite(invite, client).await?;
         // Nothing is used up for somebody to whom nothing can be issued.
@@ -86,7 +84,9 @@ impl ClientsService {
         let registered = self.core.state().client(client).map(|(row, _)| row.key);
         match registered {
             Some(registered) if registered == *key.as_bytes() => self.grant(client),
-            Some(_) => Err(Refusal::new(Reason::ProofOfPossession).because("another key than the registered one")),
+            Some(_) => {
+                Err(Refusal::new(Reason::ProofOfPossession).because("another key than the registered one"))
+            }
             None => Err(Refusal::new(Reason::NotFound).because("no such client")),
         }
     }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use holdfast_domain::{
-    GroupId, KeySubject, NodeId, NodeRole, Reason, ReplicaId, Signed, WrapRow, codec, wrap::MAX_WRAP,
+    GroupId, KeySubject, NodeId, NodeRole, Reason, ReplicaId, Signed, SignedAdmission, WrapRow, codec,
+    wrap::MAX_WRAP,
 };
 use holdfast_proto::registry::v1::{
     GetEvidenceReply, GetEvidenceRequest, GetWrapsReply, GetWrapsRequest, PutWrapsReply, PutWrapsRequest,
@@ -59,13 +61,14 @@ impl CustodyService {
         }
         let state = self.core.state();
         let member = state.member(node).ok_or_else(|| Refusal::new(Reason::NotFound))?;
-        let admission = match &member.admission {
-            Some(admission) => codec::encode(admission)
-                .map_err(|error| Refusal::new(Reason::Internal).because(error))?,
-            // The genesis record, signed by the root, names the founder.
-            None => Vec::new(),
-        };
-        Ok(GetEvidenceReply { evidence: member.evidence.clone().into(), admission: admission.into() })
+        // The founder has none: the genesis record, signed by the root, names it.
+        let admission = member.admission.as_ref().map(encoded).transpose()?.unwrap_or_default();
+        let chain = state.operator_chain().iter().map(|change| encoded(change).map(Bytes::from));
+        Ok(GetEvidenceReply {
+            evidence: member.evidence.clone().into(),
+            admission: admission.into(),
+            operator_chain: chain.collect::<Result<_, _>>()?,
+        })
     }
 
     async fn report(
@@ -95,6 +98,10 @@ impl CustodyService {
             other => other.map(|_: Applied| ()),
         }
     }
+}
+
+fn encoded(admission: &SignedAdmission) -> Result<Vec<u8>, Refusal> {
+    codec::encode(admission).map_err(|error| Refusal::new(Reason::Internal).because(error))
 }
 
 /// The wraps that a machine can open, of a key that it is to have.

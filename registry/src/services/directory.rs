@@ -1,142 +1,104 @@
-//! Where things are, to everyone who may know.
+//! Where things are: the bundle and voters for everyone, the signed map, and the watch of it all.
 
-use std::{sync::Arc, time::Duration};
+mod views;
 
-use bytes::Bytes;
-use holdfast_domain::{AccountId, MapEpoch, NodeId, Reason, Slot};
+use std::{pin::Pin, sync::Arc};
+
+use futures::{Stream, stream};
+use holdfast_domain::{BanSubject, MapEpoch, NodeId, Reason, Slot};
 use holdfast_proto::registry::v1::{
-    BootstrapReply, BootstrapRequest, ReplicaTask, ResolveReply, ResolveRequest, TaskKind as WireKind, WatchEvent,
-    WatchRequest, directory_server::Directory,
+    BootstrapReply, BootstrapRequest, ResolveReply, ResolveRequest, WatchEvent, WatchRequest,
+    directory_server::Directory,
 };
-use holdfast_registry_state::{Task, TaskKind, View};
 use holdfast_sys_core::Refusal;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status};
 
-use super::{Replies, machine_of};
-use crate::{
-    limits::{REPLY_QUEUE, WATCH_PACE},
-    registry::Registry,
-    wire,
-};
+use super::{limits, machine, wire};
+use crate::core::Core;
+use views::{Publisher, Shared};
 
-pub(super) struct Service {
-    registry: Arc<Registry>,
+/// The service.
+pub struct DirectoryService {
+    core: Arc<Core>,
+    publisher: Publisher,
+    watches: Arc<Semaphore>,
 }
 
-impl Service {
-    pub(super) const fn new(registry: Arc<Registry>) -> Self {
-        Self { registry }
+impl DirectoryService {
+    /// Serves from a voter's state. Must be called within a runtime.
+    pub fn new(core: Arc<Core>) -> Self {
+        let publisher = Publisher::start(Arc::clone(&core));
+        Self { core, publisher, watches: Arc::new(Semaphore::new(limits::MAX_WATCHES)) }
+    }
+
+    /// The signed map, at least this new or the newest there is. Without a home, the map alone.
+    async fn resolve(&self, request: ResolveRequest) -> Result<ResolveReply, Refusal> {
+        let ResolveRequest { home, min_map_epoch } = request;
+        let home = if home.is_empty() { None } else { Some(wire::id(&home, "home")?) };
+        let known = self.core.state().map_epoch();
+        if known < MapEpoch(min_map_epoch.max(1)) {
+            self.core.read_index().await?;
+        }
+        let state = self.core.state();
+        let none = || Refusal::new(Reason::NotReady).because("no groups were created yet");
+        let (signed, map) = state.map().ok_or_else(none)?;
+        let slot = home.map(|home| Slot::of_home(map.cluster, home));
+        let group = slot.and_then(|slot| map.group_of(slot)).map_or(0, |group| group.group.0);
+        Ok(ResolveReply { map: Some(wire::signed_row(signed)), group })
     }
 }
 
-#[tonic::async_trait]
-impl Directory for Service {
-    type WatchStream = Replies<WatchEvent>;
+type Events = Pin<Box<dyn Stream<Item = Result<WatchEvent, Status>> + Send>>;
 
-    async fn bootstrap(
-        &self,
-        _request: Request<BootstrapRequest>,
-    ) -> Result<Response<BootstrapReply>, Status> {
-        let server_time_ms = self.registry.clock.now().0;
-        let reply = self.registry.read(|state| {
-            let founded = state.founded().ok_or(Reason::NotReady)?;
-            let voters = state.voters().map(|voter| wire::voter(&voter.endpoint)).collect();
-            Ok(BootstrapReply { bundle: Some(wire::bundle(founded)), voters, server_time_ms })
-        });
-        Ok(Response::new(reply.map_err(Refusal::new)?))
+#[tonic::async_trait]
+impl Directory for DirectoryService {
+    type WatchStream = Events;
+
+    async fn bootstrap(&self, _: Request<BootstrapRequest>) -> Result<Response<BootstrapReply>, Status> {
+        let state = self.core.state();
+        let founded = state.founded().ok_or_else(|| Refusal::new(Reason::NotReady))?;
+        Ok(Response::new(BootstrapReply {
+            bundle: Some(self.core.cluster().bundle(founded.bundle_sequence)),
+            voters: state.voters().map(|voter| wire::voter(&voter.endpoint)).collect(),
+            server_time_ms: self.core.now().0,
+        }))
     }
 
     async fn resolve(&self, request: Request<ResolveRequest>) -> Result<Response<ResolveReply>, Status> {
-        let ResolveRequest { home, min_map_epoch } = request.into_inner();
-        let home: AccountId = wire::id(&home, "home")?;
-        if self.registry.read(|state| state.map_epoch()) < MapEpoch(min_map_epoch.max(1)) {
-            self.registry.catch_up().await?;
+        Ok(Self::resolve(self, request.into_inner()).await.map(Response::new)?)
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Events>, Status> {
+        let (_, node) = machine(&request)?;
+        let permit = Arc::clone(&self.watches).try_acquire_owned();
+        let permit = permit.map_err(|_| Refusal::new(Reason::Overloaded).because("too many watches"))?;
+        // Cut off from the others, an older view is better than none: the watcher takes none older than its own.
+        let _ = tokio::time::timeout(limits::VIEW_PATIENCE, self.core.read_index()).await;
+        if self.core.state().founded().is_none() {
+            return Err(Refusal::new(Reason::NotReady).into());
         }
-        let slot = Slot::of_home(self.registry.cluster(), home);
-        let reply = self.registry.read(|state| {
-            let (signed, map) = state.map()?;
-            let group = map.group_of(slot)?.group.0;
-            Some(ResolveReply { map: Some(wire::signed_row(signed)), group })
-        });
-        let none = || Refusal::new(Reason::NotReady).because("there are no groups yet");
-        Ok(Response::new(reply.ok_or_else(none)?))
-    }
-
-    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let node = machine_of(&request)?;
-        self.registry.catch_up().await?;
-        let (sender, receiver) = mpsc::channel(REPLY_QUEUE);
-        tokio::spawn(follow(Arc::clone(&self.registry), node, sender));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        let views = self.publisher.views();
+        Ok(Response::new(Box::pin(events(Watch { node, views, _permit: permit }))))
     }
 }
 
-/// Sends the whole view at first and after each change of it, until the watcher goes away.
-async fn follow(registry: Arc<Registry>, node: NodeId, events: mpsc::Sender<Result<WatchEvent, Status>>) {
-    let mut changes = registry.state.changes();
-    let mut sent: Option<View> = None;
-    loop {
-        changes.mark_unchanged();
-        let view = registry.read(|state| state.view(node));
-        if sent.as_ref().is_none_or(|sent| !same(sent, &view)) {
-            let message = event(&view).map_err(Status::from);
-            if events.send(message).await.is_err() {
-                return;
-            }
-            sent = Some(view);
-            pause(&events, WATCH_PACE).await;
+/// One watch under way.
+struct Watch {
+    node: NodeId,
+    views: watch::Receiver<Shared>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Views as they change, until the watcher is banned. What changes while the watcher is slow is seen together.
+fn events(watch: Watch) -> impl Stream<Item = Result<WatchEvent, Status>> + Send {
+    stream::unfold(Some(watch), |watch| async {
+        let mut watch = watch?;
+        watch.views.changed().await.ok()?;
+        let shared = watch.views.borrow_and_update().clone();
+        if shared.bans(&BanSubject::Node(watch.node)) {
+            return Some((Err(Refusal::new(Reason::Banned).into()), None));
         }
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
-            () = events.closed() => return,
-        }
-    }
-}
-
-async fn pause<T>(events: &mpsc::Sender<T>, pace: Duration) {
-    tokio::select! {
-        () = tokio::time::sleep(pace) => {}
-        () = events.closed() => {}
-    }
-}
-
-/// Whether two views show the same, whatever their index.
-fn same(one: &View, other: &View) -> bool {
-    let View { index: _, map, bans, approvals, voters, tasks } = one;
-    *map == other.map
-        && *bans == other.bans
-        && *approvals == other.approvals
-        && *voters == other.voters
-        && *tasks == other.tasks
-}
-
-fn event(view: &View) -> Result<WatchEvent, Refusal> {
-    let View { index, map, bans, approvals, voters, tasks } = view;
-    Ok(WatchEvent {
-        index: *index,
-        map: map.as_ref().map(wire::signed_row),
-        bans: bans.iter().map(wire::encoded).collect::<Result<_, _>>()?,
-        pcr_approvals: approvals.iter().map(wire::encoded).collect::<Result<_, _>>()?,
-        voters: voters.iter().map(wire::voter).collect(),
-        tasks: tasks.iter().map(task).collect(),
+        Some((Ok(shared.event(watch.node)), Some(watch)))
     })
-}
-
-fn task(task: &Task) -> ReplicaTask {
-    let Task { group, kind, target, replica, address } = task;
-    let kind = match kind {
-        TaskKind::Found => WireKind::Found,
-        TaskKind::HandOver => WireKind::HandOver,
-        TaskKind::Receive => WireKind::Receive,
-        TaskKind::Drop => WireKind::Drop,
-    };
-    ReplicaTask {
-        group: group.0,
-        kind: kind.into(),
-        target_node: Bytes::copy_from_slice(target.as_bytes()),
-        target_replica: replica.0,
-        target_address: address.clone(),
-    }
 }

@@ -34,7 +34,7 @@ struct Body {
 
 impl Shared {
     pub(super) fn event(&self, node: NodeId) -> WatchEvent {
-        let Body { version: _, map, banned: _, bans, approvals, voters, tasks } = &self.body;
+        let Body { version: _, map, banned: _, bans, approvals, voters, tasks } = &*self.body;
         WatchEvent {
             index: self.index,
             map: map.clone(),
@@ -87,10 +87,7 @@ fn tasks(state: &State) -> BTreeMap<NodeId, Vec<ReplicaTask>> {
     let busy = unsettled.flat_map(|group| &group.replicas).map(|replica| replica.node);
     let dropping = state.dropping().map(|(_, _, node)| node);
     let nodes: std::collections::BTreeSet<NodeId> = busy.chain(dropping).collect();
-    nodes
-        .into_iter()
-        .map(|node| (node, state.tasks_for(node).into_iter().map(task).collect()))
-        .collect()
+    nodes.into_iter().map(|node| (node, state.tasks_for(node).into_iter().map(task).collect())).collect()
 }
 
 fn task(task: Task) -> ReplicaTask {

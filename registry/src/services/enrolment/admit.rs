@@ -11,11 +11,7 @@ use super::{
     rejections::{Claim, Rejected},
     session::Proven,
 };
-use crate::{
-    authority::machine_subject,
-    core::Core,
-    services::limits::PENDING_RETRY_MS,
-};
+use crate::{authority::machine_subject, core::Core, services::limits::PENDING_RETRY_MS};
 
 /// What to propose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +46,13 @@ impl Shared {
     }
 
     async fn join(&self, proven: &Proven) -> Result<join_reply::Message, Rejected> {
-        let chained = self.core.cluster().genesis().ek_roots.is_empty() || proven.attested.anchor().is_some();
-        let asked = Asked { queue: proven.init.queue, chained, now: self.core.now() };
-        let way = decide(&self.core.state(), &proven.attested, asked)?;
+        let way = decide(&self.core.state(), &proven.attested, proven.init.queue, self.core.now())?;
         if let Way::Waits(id) = way {
             return Ok(pending(id));
         }
         require_approved(&self.core, &proven.attested)?;
-        let joining = Box::new(joining(proven));
+        let (evidence, address) = (proven.evidence.clone(), proven.init.address.clone());
+        let joining = Box::new(joining(&proven.attested, evidence, address));
         if way == Way::Queue {
             return self.queue(joining).await;
         }
@@ -73,12 +68,11 @@ impl Shared {
     async fn queue(&self, joining: Box<Joining>) -> Result<join_reply::Message, Rejected> {
         let id = random_array().map_err(|error| Rejected::of(Reason::Internal, error))?;
         let act = Act::JoinPending { pending: PendingId::new(id), joining };
-        let applied = self.core.propose(self.core.myself(), act).await.map_err(|refusal| {
-            match refusal.reason() {
+        let applied =
+            self.core.propose(self.core.myself(), act).await.map_err(|refusal| match refusal.reason() {
                 Reason::Overloaded => Rejected::of(Reason::EkNotAdmitted, "the approval queue is full"),
                 _ => refusal.into(),
-            }
-        })?;
+            })?;
         match applied {
             Applied::Pending(id) => Ok(pending(id)),
             other => Err(unexpected(&other)),
@@ -136,17 +130,8 @@ impl Shared {
     }
 }
 
-/// What a machine wants and shows besides its evidence.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    queue: bool,
-    /// Its EK chains to a configured root, or there are none.
-    chained: bool,
-    now: UnixMs,
-}
-
 /// Check 4 and 5 against the state as it is here. The commit checks again.
-fn decide(state: &State, attested: &AttestedNode, asked: Asked) -> Result<Way, Rejected> {
+fn decide(state: &State, attested: &AttestedNode, queue: bool, now: UnixMs) -> Result<Way, Rejected> {
     let (node, ek, role) = (attested.node_id(), attested.ek_hash(), attested.role());
     let deny = |reason, detail: &str| Err(Rejected::of(reason, detail));
     if state.is_banned(&machine_subject(role, node)) {
@@ -156,13 +141,15 @@ fn decide(state: &State, attested: &AttestedNode, asked: Asked) -> Result<Way, R
         return Ok(Way::Join);
     }
     if let Some(ticket) = attested.ticket() {
-        let now = asked.now.max(state.clock());
+        let now = now.max(state.clock());
         return match state.ticket(ticket) {
             None => deny(Reason::TicketUnknown, "no such ticket"),
             Some(row) if row.used_by.is_some() => deny(Reason::TicketUsed, "used by another machine"),
             Some(row) if row.expires <= now => deny(Reason::TicketUnknown, "expired"),
             Some(row) if row.role != role => deny(Reason::RoleMismatch, "the ticket is for another role"),
-            Some(_) if !asked.chained => deny(Reason::EkCertificate, "a ticket needs an EK of a known maker"),
+            Some(_) if attested.anchor().is_none() => {
+                deny(Reason::EkCertificate, "a ticket needs an EK of a known maker")
+            }
             Some(_) => Ok(Way::Join),
         };
     }
@@ -173,11 +160,11 @@ fn decide(state: &State, attested: &AttestedNode, asked: Asked) -> Result<Way, R
     if let Some((id, _)) = state.pending().find(|(_, pending)| pending.joining.ek == ek) {
         return Ok(Way::Waits(id));
     }
-    if !asked.queue {
+    if !queue {
         return deny(Reason::EkNotAdmitted, "nobody admitted this EK");
     }
-    if !asked.chained {
-        return deny(Reason::EkCertificate, "the approval queue needs an EK of a known maker");
+    if attested.anchor().is_none() {
+        return deny(Reason::EkNotAdmitted, "the approval queue takes EKs of known makers only");
     }
     Ok(Way::Queue)
 }
@@ -204,21 +191,22 @@ fn has_keys(member: &Member, attested: &AttestedNode) -> bool {
         && member.tls_key == attested.tls().key().to_point()
 }
 
-pub(crate) fn joining(proven: &Proven) -> Joining {
-    let attested = &proven.attested;
+/// What the state is told of a machine whose evidence, encoded, verified.
+pub(crate) fn joining(attested: &AttestedNode, evidence: Vec<u8>, address: String) -> Joining {
     Joining {
         node: attested.node_id(),
         role: attested.role(),
-        address: proven.init.address.clone(),
+        address,
         ek: attested.ek_hash(),
         ek_spki: attested.ek().spki_der().clone(),
+        anchor: attested.anchor(),
         ak_name: attested.ak().name().as_bytes().to_vec(),
         srk_name: attested.srk().name().as_bytes().to_vec(),
         tls_key: attested.tls().key().to_point(),
         listener: attested.listener().spki_hash(),
         class: attested.class(),
         clock: clock(attested),
-        evidence: proven.evidence.clone(),
+        evidence,
     }
 }
 

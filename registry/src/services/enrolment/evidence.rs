@@ -112,8 +112,8 @@ impl Init {
             exporter,
             role: self.role,
             ek_public: self.ek_public.to_vec(),
-            ek_certificate: self.ek_certificate.as_ref().map(Bytes::to_vec),
-            ek_chain: self.ek_chain.iter().map(Bytes::to_vec).collect(),
+            ek_certificate: self.ek_certificate.as_ref().map(|der| der.to_vec()),
+            ek_chain: self.ek_chain.iter().map(|der| der.to_vec()).collect(),
             ak_public: self.ak_public.to_vec(),
             srk_public: self.srk_public.to_vec(),
             tls_public: self.tls_public.to_vec(),
@@ -152,7 +152,8 @@ fn pcrs(selection: &PcrSelection, values: &[Bytes]) -> Result<Vec<PcrValue>, Rej
 }
 
 fn attested(attestation: Option<Attestation>) -> Result<Attested, Rejected> {
-    let Attestation { attest, signature } = attestation.ok_or_else(|| malformed("an attestation is missing"))?;
+    let Attestation { attest, signature } =
+        attestation.ok_or_else(|| malformed("an attestation is missing"))?;
     Ok(Attested {
         attest: bounded(attest, ATTEST_MAX, "attestation")?.to_vec(),
         signature: bounded(signature, SIGNATURE_MAX, "attestation signature")?.to_vec(),

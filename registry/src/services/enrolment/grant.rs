@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_certs::{CertChain, IssueError};
-use holdfast_domain::{
-    KeySubject, NodeId, NodeRole, Reason, ReplicaId, Signed, WrapRow, WrapTarget, codec,
-};
+use holdfast_domain::{KeySubject, NodeId, NodeRole, Reason, ReplicaId, Signed, WrapRow, WrapTarget, codec};
 use holdfast_keys::{labels, sign};
 use holdfast_proto::registry::v1::{Grant, SignedRow, join_reply};
 use holdfast_registry_state::{Act, Recipient};

@@ -27,6 +27,7 @@ use super::{
     limits, machine, peer,
 };
 use crate::core::Core;
+pub(crate) use admit::joining;
 use rejections::{Rejected, Rejections};
 use session::Offer;
 
@@ -107,8 +108,12 @@ fn visit<T>(request: &Request<T>, kind: Kind) -> Result<Visit, Refusal> {
 
 impl Shared {
     /// Serves one stream to its end; whatever happens, there is one last reply.
-    async fn serve<S>(self: &Arc<Self>, visit: Visit, requests: S, replies: mpsc::Sender<Result<JoinReply, Status>>)
-    where
+    async fn serve<S>(
+        self: &Arc<Self>,
+        visit: Visit,
+        requests: S,
+        replies: mpsc::Sender<Result<JoinReply, Status>>,
+    ) where
         S: Stream<Item = Result<JoinRequest, Status>> + Unpin + Send,
     {
         let last = match self.exchange(visit, requests, &replies).await {
@@ -139,8 +144,10 @@ impl Shared {
     {
         let counted = self.by_address.take(visit.address.into(), Instant::now());
         counted.map_err(|_| Rejected::of(Reason::RateLimited, "too many joins from one address"))?;
-        let _slot =
-            self.joins.try_acquire().map_err(|_| Rejected::of(Reason::Overloaded, "too many joins at once"))?;
+        let _slot = self
+            .joins
+            .try_acquire()
+            .map_err(|_| Rejected::of(Reason::Overloaded, "too many joins at once"))?;
         let init = first(next(&mut requests, limits::INIT_TIMEOUT).await?)?;
         let (offer, challenge) = Offer::make(self, visit, init).await?;
         let challenge = join_reply::Message::Challenge(challenge);
@@ -206,7 +213,12 @@ pub(super) mod testing {
             self.open_test(exporter, Kind::Renew(role, node), requests)
         }
 
-        fn open_test(&self, exporter: [u8; 32], kind: Kind, requests: mpsc::Receiver<JoinRequest>) -> Replies {
+        fn open_test(
+            &self,
+            exporter: [u8; 32],
+            kind: Kind,
+            requests: mpsc::Receiver<JoinRequest>,
+        ) -> Replies {
             let (replies, receiver) = mpsc::channel(2);
             let visit = Visit { address: [127, 0, 0, 1].into(), exporter: Exporter::new(exporter), kind };
             let (shared, requests) = (Arc::clone(&self.0), ReceiverStream::new(requests).map(Ok));

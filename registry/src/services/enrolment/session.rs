@@ -106,7 +106,10 @@ impl Offer {
 
 impl Shared {
     /// Runs CPU work off the async threads, a few at once.
-    async fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Rejected> {
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Rejected> {
         let stopped = |_| Rejected::of(Reason::NotReady, "stopping");
         let turn = tokio::time::timeout(Duration::from_secs(10), self.verifications.acquire()).await;
         let _turn = turn
