@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use holdfast_domain::{NodeRole, PendingId, RootHash};
 use holdfast_enrol::member::{Enrolment, enrol, read_ticket};
+use holdfast_keys::OneTime;
 
 use super::{Output, print, say};
 
@@ -60,7 +61,7 @@ impl Join {
             advertise: self.advertise.as_deref().unwrap_or(&self.listen),
             registries: &self.registries,
             root: self.root_hash,
-            ticket: ticket.as_ref(),
+            ticket: ticket.as_ref().map(OneTime::seed),
             ek_chain,
             wait: self.wait.then_some(&tell),
         };
