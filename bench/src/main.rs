@@ -1,6 +1,7 @@
 //! Figures of this machine, each beside a floor or a peer that was measured in the same run.
 
 mod cli;
+mod cluster;
 mod echo;
 mod figure;
 mod measure;

@@ -1,5 +1,6 @@
 //! A Files service that keeps nothing: what calls over our TLS cost at least, bare or behind the whole request layer.
 
+mod process;
 mod server;
 mod stub;
 
@@ -15,6 +16,7 @@ use holdfast_files_api::v1::{
 use holdfast_keys::ClientKey;
 use tonic::transport::Channel;
 
+pub(crate) use process::EchoProcess;
 pub(crate) use server::{Layer, Server, serve_alone};
 
 const SERVER: NodeId = NodeId::new([8; 16]);

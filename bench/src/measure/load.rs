@@ -54,8 +54,24 @@ where
     F: Fn(usize) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
+    run_at_most(clients, MAX_CALLS / clients.max(1), span, call).await
+}
+
+/// The same with at most `each` calls by a client.
+///
+/// # Errors
+/// Those of a call end the load.
+pub(crate) async fn run_at_most<F, Fut>(
+    clients: usize,
+    each: usize,
+    span: Duration,
+    call: F,
+) -> anyhow::Result<Load>
+where
+    F: Fn(usize) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
     let start = Instant::now();
-    let each = MAX_CALLS / clients.max(1);
     let call = &call;
     let one = |client| async move {
         let mut latencies = Vec::new();

@@ -1,5 +1,7 @@
 //! What a voter computes for one join, beside the bare signature verifications in it.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, anyhow};
 use holdfast_domain::JoinEvidence;
 use holdfast_keys::{P256Public, Signer as _, SoftSigner};
@@ -7,7 +9,10 @@ use holdfast_tpm_verify::{ek_certificate::certificate_from_nv, soft::cost::CostS
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 
 use super::Setting;
-use crate::{figure::Figure, measure::turns};
+use crate::{
+    figure::Figure,
+    measure::turns::{self, Pair},
+};
 
 /// Three attestations and two certificate requests.
 const P256_SIGNATURES: usize = 5;
@@ -16,6 +21,14 @@ const P256_SIGNATURES: usize = 5;
 const CHAIN_SIGNATURES: usize = 2;
 
 pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
+    let cost = verifier(setting.span)?;
+    let name =
+        format!("{P256_SIGNATURES} P-256 and {CHAIN_SIGNATURES} RSA signatures verified, nothing else");
+    Ok(vec![Figure::new("join: verifier CPU", "us", cost.ours).against(cost.reference, name)])
+}
+
+/// Challenge, answer and checklist, beside the bare signatures.
+pub(crate) fn verifier(span: Duration) -> anyhow::Result<Pair> {
     let sample = CostSample::new()?;
     let evidence = sample.evidence();
     let signer = SoftSigner::generate()?;
@@ -34,10 +47,7 @@ pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
         sample.verify()?;
         Ok(())
     };
-    let cost = turns::compare(setting.span, &mut join, &mut floor)?;
-    let name =
-        format!("{P256_SIGNATURES} P-256 and {CHAIN_SIGNATURES} RSA signatures verified, nothing else");
-    Ok(vec![Figure::new("join: verifier CPU", "us", cost.ours).against(cost.reference, name)])
+    turns::compare(span, &mut join, &mut floor)
 }
 
 /// The EK's certificate and its issuer's, parsed.

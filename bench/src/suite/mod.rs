@@ -1,15 +1,20 @@
 //! The parts of a run, in order: first those that need no processes.
 
+mod footprint;
 mod join_cost;
+mod joins;
 mod request_layer;
+mod resolves;
 mod sealing;
+mod transfers;
+mod writes;
 
 use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use crate::figure::Figure;
+use crate::{cluster::Running, figure::Figure};
 
 /// Some figures that are measured together.
 #[derive(Debug)]
@@ -31,13 +36,20 @@ pub(crate) const PARTS: &[Part] = &[
         about: "a call through the request layer against a bare one",
         run: request_layer::run,
     },
+    Part { name: "footprint", about: "memory of idle processes, and a node's start", run: footprint::run },
+    Part { name: "joins", about: "attested joins of software TPMs at a real registry", run: joins::run },
+    Part { name: "resolves", about: "clients that ask the registry for their shard", run: resolves::run },
+    Part { name: "writes", about: "durable small writes of 1, 16 and 64 clients", run: writes::run },
+    Part { name: "transfers", about: "large files there and back", run: transfers::run },
 ];
 
 /// What all parts share.
 pub(crate) struct Setting {
     /// How long one measurement goes on.
     pub(crate) span: Duration,
-    /// For files; removed at the end.
+    /// Started for the first part that needs it. Before the folder, which is removed at the end.
+    cluster: Option<Running>,
+    /// For files.
     folder: TempDir,
 }
 
@@ -47,7 +59,15 @@ impl Setting {
         std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
         let folder = TempDir::with_prefix_in("bench-", parent)
             .with_context(|| format!("making a folder in {}", parent.display()))?;
-        Ok(Self { span, folder })
+        Ok(Self { span, cluster: None, folder })
+    }
+
+    /// One voter and one node with one group, as processes.
+    pub(crate) fn cluster(&mut self) -> anyhow::Result<&mut Running> {
+        if self.cluster.is_none() {
+            self.cluster = Some(Running::start(&self.folder.path().join("cluster"))?);
+        }
+        self.cluster.as_mut().context("the cluster was started just now")
     }
 
     /// Where files go.
