@@ -1,1 +1,11 @@
+//! The services over a state without consensus, and machines without TPMs.
 
+mod clients;
+mod custody;
+mod directory;
+mod ek_maker;
+mod enrolment;
+mod machine;
+mod refusals;
+mod renewals;
+mod world;

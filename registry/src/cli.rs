@@ -1,0 +1,163 @@
+//! The command line.
+
+mod arguments;
+mod certificates;
+mod output;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser as _};
+use holdfast_domain::{PendingId, TpmPolicy};
+use holdfast_enrol::machine::Machine;
+use holdfast_keys::{OneTime, OneTimeKind, random_array, secret_file::read_secret};
+use holdfast_sys_core::telemetry;
+
+use self::{
+    arguments::{Arguments, Command, InitArguments, JoinArguments},
+    output::{Output, error_text},
+};
+use crate::{
+    config::{Config, DEFAULT_FILTER},
+    init::{InitOptions, init},
+    join::{JoinOptions, join},
+    run,
+};
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let Arguments { output, command } = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::fail(output, &error_text(&error)),
+    };
+    match runtime.block_on(obey(output, command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output::fail(output, &error_text(error.as_ref())),
+    }
+}
+
+async fn obey(output: Output, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Init(arguments) => {
+            quiet()?;
+            init_cluster(output, arguments).await
+        }
+        Command::Join(arguments) => {
+            quiet()?;
+            join_registry(output, arguments).await
+        }
+        Command::Run { data, config } => {
+            let config = Config::load(config.as_deref())?;
+            telemetry::init(config.log_format, &config.log_filter)?;
+            Ok(run::run(&data, config, shutdown()).await?)
+        }
+        Command::Ek { tpm } => {
+            quiet()?;
+            output.ek(ek(&tpm).await?)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Arguments::command(),
+                "holdfast-registry",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Programs that end by themselves say what they have to say as their result.
+fn quiet() -> anyhow::Result<()> {
+    Ok(telemetry::init(telemetry::LogFormat::Human, &DEFAULT_FILTER.replace("=info", "=warn"))?)
+}
+
+async fn init_cluster(output: Output, arguments: InitArguments) -> anyhow::Result<()> {
+    let InitArguments {
+        machine,
+        trust_domain,
+        operator,
+        credential,
+        shares,
+        share_count,
+        share_threshold,
+        pcrs,
+        ek_root,
+        admit_virtual_tpms,
+    } = arguments;
+    let advertise = machine.advertise();
+    let tpm_policy = if admit_virtual_tpms { TpmPolicy::AdmitsVirtual } else { TpmPolicy::HardwareOnly };
+    let options = InitOptions {
+        data: &machine.data,
+        tpm: &machine.tpm,
+        listen: &machine.listen,
+        advertise: &advertise,
+        trust_domain,
+        operator,
+        credential: &credential,
+        shares: &shares,
+        share_count,
+        share_threshold,
+        pcrs: pcrs.0,
+        tpm_policy,
+        ek_roots: certificates::read_all(&ek_root)?,
+        ek_chain: certificates::read_all(&machine.ek_chain)?,
+    };
+    let made = init(&options).await?;
+    output.init(&options, &made)
+}
+
+async fn join_registry(output: Output, arguments: JoinArguments) -> anyhow::Result<()> {
+    let JoinArguments { machine, registry, root_hash, ticket_file, wait } = arguments;
+    let advertise = machine.advertise();
+    let ticket = ticket_file.map(|path| read_ticket(&path)).transpose()?;
+    let tell = |id: PendingId| output.pending(id);
+    let options = JoinOptions {
+        data: &machine.data,
+        tpm: &machine.tpm,
+        listen: &machine.listen,
+        advertise: &advertise,
+        registries: &registry,
+        root: root_hash,
+        ticket: ticket.as_ref().map(OneTime::seed),
+        ek_chain: certificates::read_all(&machine.ek_chain)?,
+        wait: if wait { Some(&tell) } else { None },
+    };
+    let joined = join(options).await?;
+    output.join(&machine.data, &joined)
+}
+
+fn read_ticket(path: &std::path::Path) -> anyhow::Result<OneTime> {
+    let text = read_secret(path)?;
+    OneTime::parse(OneTimeKind::Ticket, &text).with_context(|| format!("{}", path.display()))
+}
+
+/// The EK of a TPM, without making the machine a member of anything.
+async fn ek(tpm: &str) -> anyhow::Result<holdfast_domain::EkHash> {
+    let name = u64::from_be_bytes(random_array()?);
+    let scratch: PathBuf = std::env::temp_dir().join(format!("holdfast-ek-{name}"));
+    let opened = Machine::open(tpm, scratch.clone(), Vec::new()).await;
+    // Holds nothing but the blob of a key that nobody will use.
+    let _ = std::fs::remove_dir_all(scratch);
+    Ok(opened?.ek())
+}
+
+/// Ready when the process is told to stop.
+async fn shutdown() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(error) => {
+                tracing::error!(%error, "cannot wait for a signal");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::interrupt()) => {}
+    }
+    tracing::info!("stopping");
+}

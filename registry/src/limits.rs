@@ -1,0 +1,25 @@
+//! Bounds of a voter's own doing, each with its reason. Those of the services are in [`crate::services`].
+
+use std::time::Duration;
+
+/// Bytes of one chunk of an export.
+pub const EXPORT_CHUNK: usize = 256 * 1024;
+/// Chunks of an export on their way.
+pub const EXPORT_QUEUE: usize = 4;
+/// How long a promotion is waited for before the operator is told to look again.
+pub const PROMOTION_PATIENCE: Duration = Duration::from_secs(8);
+
+/// How often a leader compares the membership with the state.
+pub const DUTY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often voters compare their clocks.
+pub const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
+/// How long another voter may take to tell its clock.
+pub const CLOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Difference from the voters' median beyond which a voter issues nothing.
+pub const MAX_CLOCK_SKEW_MS: u64 = 30_000;
+/// Pause after a renewal of the voter's own identity failed.
+pub const RENEWAL_RETRY: Duration = Duration::from_secs(2);
+/// How often a newcomer without a leader looks for the registry's present members.
+pub const LEARN_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the first voter of a new cluster may take to lead itself.
+pub const FOUNDING_PATIENCE: Duration = Duration::from_secs(30);
