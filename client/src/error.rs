@@ -52,7 +52,7 @@ pub enum Error {
         address: String,
         /// Why.
         #[source]
-        source: VerifyError,
+        source: Box<VerifyError>,
     },
     /// A failure without a reason that this version knows.
     #[error("cannot {action}: the server answered {code:?}: {message}")]
@@ -79,7 +79,7 @@ pub enum Error {
         action: String,
         /// Why.
         #[source]
-        source: DialError,
+        source: Box<DialError>,
     },
     /// A shard map that is not believed.
     #[error("refused a shard map")]
@@ -136,7 +136,9 @@ impl Error {
         match self {
             Self::Refused { reason, .. } => ErrorKind::Refused(*reason),
             Self::Unavailable { .. } => ErrorKind::Unavailable,
-            Self::Dial { source: DialError::Io { .. } | DialError::Timeout(_), .. } => ErrorKind::Unavailable,
+            Self::Dial { source, .. } if matches!(**source, DialError::Io { .. } | DialError::Timeout(_)) => {
+                ErrorKind::Unavailable
+            }
             _ => ErrorKind::Failed,
         }
     }
@@ -148,8 +150,10 @@ impl Error {
     pub(crate) fn dial(action: &str, error: DialError) -> Self {
         let action = action.to_owned();
         match error {
-            DialError::Server { address, source } => Self::Untrusted { action, address, source },
-            source => Self::Dial { action, source },
+            DialError::Server { address, source } => {
+                Self::Untrusted { action, address, source: source.into() }
+            }
+            source => Self::Dial { action, source: source.into() },
         }
     }
 }
@@ -160,7 +164,7 @@ pub(crate) enum Answer {
     /// Refused for a reason, maybe with a newer map.
     Refused { reason: Reason, newer: Option<NewerMapInfo> },
     /// The server is not the one that was dialed.
-    Untrusted { address: String, source: VerifyError },
+    Untrusted { address: String, source: Box<VerifyError> },
     /// No answer. `sent` when the request may have reached the server.
     Silent { last: String, sent: bool },
     /// Something else.
@@ -182,7 +186,7 @@ impl Answer {
         if let Some(dial) = dial_error(status) {
             return match dial {
                 DialError::Server { address, source } => {
-                    Self::Untrusted { address: address.clone(), source: source.clone() }
+                    Self::Untrusted { address: address.clone(), source: source.clone().into() }
                 }
                 other => Self::Silent { last: causes(other), sent: false },
             };
@@ -240,7 +244,7 @@ fn dial_error(status: &Status) -> Option<&DialError> {
 }
 
 fn silence(status: &Status) -> String {
-    status.source().map_or_else(|| status.message().to_owned(), |source| causes(source))
+    status.source().map_or_else(|| status.message().to_owned(), causes)
 }
 
 #[cfg(test)]

@@ -30,3 +30,6 @@ pub use operator::Operator;
 pub use registries::Registries;
 pub use storage::StorageError;
 pub use trust::{Trust, TrustError};
+
+#[cfg(test)]
+mod tests;

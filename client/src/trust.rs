@@ -145,7 +145,7 @@ impl Trust {
 pub(crate) mod testing {
     //! A genesis record for the CA that tests have.
 
-    use holdfast_certs::testing::TestCluster;
+    use holdfast_certs::{Authority, testing::TestCluster};
     use holdfast_domain::{
         Genesis, NodeId, OperatorKey, PcrSelection, RecoveryKey, Signed, TpmPolicy, UnixMs,
     };
@@ -159,6 +159,8 @@ pub(crate) mod testing {
         pub(crate) signed: Signed<Genesis>,
         pub(crate) map_signer: SoftSigner,
         pub(crate) policy_signer: SoftSigner,
+        pub(crate) registry: Authority,
+        pub(crate) workload: Authority,
     }
 
     impl Founded {
@@ -183,9 +185,10 @@ pub(crate) mod testing {
                 operator_threshold: 1,
                 map_key: map_signer.public().to_point(),
             };
-            let key = SoftSigner::from_pkcs8_der(&cluster.root.into_key_bytes().unwrap()).unwrap();
+            let TestCluster { root: ca, registry, workload, now: _ } = cluster;
+            let key = SoftSigner::from_pkcs8_der(&ca.into_key_bytes().unwrap()).unwrap();
             let signed = sign_value(&key, labels::GENESIS, &genesis).unwrap();
-            Self { root_der: root.der().to_vec(), signed, map_signer, policy_signer }
+            Self { root_der: root.der().to_vec(), signed, map_signer, policy_signer, registry, workload }
         }
 
         pub(crate) fn trust(&self) -> Trust {

@@ -68,12 +68,9 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
             let target = node_of(&operator, &to).await?;
             let epoch = operator.move_group(group, target).await?;
             wait.until(&operator, |rows| is_on(rows, group, target)).await?;
-            let state = if wait.wait { "is" } else { "moves" };
+            let state = if wait.wait { "is on" } else { "moves to" };
             app.output.print(
-                || {
-                    format!("Group {group} {state} to node {target} (map epoch {epoch}).\n")
-                        .replace("is to", "is on")
-                },
+                || format!("Group {group} {state} node {target} (map epoch {epoch}).\n"),
                 || json!({ "group": group.0, "target": target.to_string(), "map_epoch": epoch.0 }),
             )
         }

@@ -1,9 +1,6 @@
 //! `holdfast files put`.
 
-use std::{
-    os::unix::ffi::OsStrExt as _,
-    path::{Path, PathBuf},
-};
+use std::{os::unix::ffi::OsStrExt as _, path::Path};
 
 use serde_json::json;
 
@@ -48,7 +45,7 @@ pub(super) async fn run(app: &App, args: Put) -> Result<(), Failure> {
     finish(app, "uploaded", all)
 }
 
-async fn one(app: &App, files: &Files, name: &FileName, source: &PathBuf) -> Result<(), Failure> {
+async fn one(app: &App, files: &Files, name: &FileName, source: &Path) -> Result<(), Failure> {
     let bar = Bar::new(name.to_string());
     let file = files.put(name, source, &|progress| bar.transfer(progress)).await?;
     drop(bar);
