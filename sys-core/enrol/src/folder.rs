@@ -13,9 +13,9 @@ mod durable;
 mod settings;
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, DirBuilder, File, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -143,6 +143,8 @@ impl Folder {
             let part = path.join(part);
             DirBuilder::new().recursive(true).mode(0o700).create(&part).map_err(failed("make", &part))?;
         }
+        // The folder itself may be there already: made by a person, or for the blobs of the TPM's keys.
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed("restrict", path))?;
         let lock = lock(path)?;
         Ok(Self { path: path.to_owned(), settings, _lock: lock })
     }
