@@ -57,7 +57,7 @@ impl Account {
         fs::create_dir_all(parent).context("making the folder of accounts")?;
         let invite = OneTime::parse(OneTimeKind::Invite, &read_secret(invite)?)?;
         let root_hash = cluster.founded()?.root()?;
-        let registries = cluster.registries().iter().map(|address| Ok(address.parse()?));
+        let registries = cluster.registries().into_iter().map(|address| Ok(address.parse()?));
         let registries = registries.collect::<anyhow::Result<_>>()?;
         let registering = Registering { registries, root_hash, invite: &invite, dir, patience: PATIENCE };
         let client = Client::init(registering).await.context("registering a client")?;

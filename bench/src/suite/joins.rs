@@ -43,8 +43,9 @@ pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
     let joiner = |number: usize| joiners.get(number).context("no machine");
     let voter = running.voter()?.process_id()?;
     let before = cpu::of(voter)?;
+    let registries = &registries;
     let joins = runtime.block_on(load::run_at_most(MACHINES, JOINS_EACH, span, |number| async move {
-        joiner(number)?.join(&registries, root).await
+        joiner(number)?.join(registries, root).await
     }))?;
     let used = us(cpu::of(voter)?.saturating_sub(before)) / joins.calls();
     let alone = runtime.block_on(load::run_at_most(MACHINES, JOINS_EACH, span, |number| async move {

@@ -1,5 +1,4 @@
-//! Sealed records beside plain ones of the same size on the same engine: each operation writes one record durably and reads
-//! it back.
+//! Sealed records beside plain ones of the same size on the same engine: each operation writes one record and reads it back.
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -25,24 +24,45 @@ const TABLE: TablespaceSpec =
 /// Different records, so that pages split and caches miss as they do with real ones.
 const RECORDS: u64 = 4096;
 
+/// What happens to a write before it is read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It is made durable, as every acknowledged write is.
+    Sync,
+    /// Nothing: shows what sealing costs where no system call hides it.
+    Nothing,
+}
+
 pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
     let reference = "the same without sealing";
-    let small = measure(setting, 256)?;
-    let large = measure(setting, 4096)?;
+    let figure = |name: &str, size, then| {
+        let Pair { ours, reference: plain } = measure(setting, size, then)?;
+        anyhow::Ok(Figure::new(name, "us", ours).against(plain, reference))
+    };
     Ok(vec![
-        Figure::new("sealed write and read, 256 B: CPU", "us", small.ours)
-            .against(small.reference, reference),
-        Figure::new("sealed write and read, 4 KiB: CPU", "us", large.ours)
-            .against(large.reference, reference)
-            .aiming(Aim::RatioAtMost(1.1)),
+        figure("sealed write and read, 256 B: CPU", 256, Then::Sync)?,
+        figure("sealed write and read, 4 KiB: CPU", 4096, Then::Sync)?.aiming(Aim::RatioAtMost(1.1)),
+        figure("sealed write and read, 256 B, not synced: CPU", 256, Then::Nothing)?,
+        figure("sealed write and read, 4 KiB, not synced: CPU", 4096, Then::Nothing)?,
     ])
 }
 
-fn measure(setting: &Setting, size: usize) -> anyhow::Result<Pair> {
-    let open =
-        |kind| SledEngine::open(&setting.folder().join(format!("{kind}-{size}")), &SledOptions::default());
+fn measure(setting: &Setting, size: usize, then: Then) -> anyhow::Result<Pair> {
+    let path = |kind| setting.folder().join(format!("{kind}-{size}-{then:?}"));
+    let open = |kind| SledEngine::open(&path(kind), &SledOptions::default());
     let (mut sealed, mut plain) = (Sealed::new(open("sealed")?, size)?, Plain::new(open("plain")?, size));
-    turns::compare(setting.span, &mut || sealed.operation(), &mut || plain.operation())
+    turns::compare(setting.span, &mut || sealed.operation(then), &mut || plain.operation(then))
+}
+
+/// Writes one record.
+fn write(engine: &SledEngine, key: Bytes, value: Bytes, then: Then) -> anyhow::Result<()> {
+    let mut batch = Batch::new();
+    batch.put(key, value);
+    engine.write(batch)?;
+    if then == Then::Sync {
+        engine.barrier()?;
+    }
+    Ok(())
 }
 
 /// The name of one of the records, as its module sees it.
@@ -69,17 +89,14 @@ impl Sealed {
         Ok(Self { engine, codec, body: vec![7; size], count: 0 })
     }
 
-    fn operation(&mut self) -> anyhow::Result<()> {
+    fn operation(&mut self, then: Then) -> anyhow::Result<()> {
         self.count += 1;
         let components = components(self.count);
         let key = self.codec.key(RowKind::PRIMARY, &components, b"")?;
         let head = Head { components: components.to_vec(), fields: FIELDS.to_vec() };
         let mut nonces = NonceBatch::draw(2)?;
         let record = self.codec.seal(&mut nonces, &key, RecordVersion(self.count), &head, &self.body)?;
-        let mut batch = Batch::new();
-        batch.put(key.as_bytes().clone(), record.as_bytes().clone());
-        self.engine.write(batch)?;
-        self.engine.barrier()?;
+        write(&self.engine, key.as_bytes().clone(), record.as_bytes().clone(), then)?;
         let read = self.engine.get(key.as_bytes())?.context("what was written is there")?;
         let opened = self.codec.open(&key, &StoredRecord::parse(read)?)?;
         anyhow::ensure!(opened.body.len() == self.body.len(), "what was written is not what was read");
@@ -98,16 +115,13 @@ impl Plain {
         Self { engine, body: vec![7; size], count: 0 }
     }
 
-    fn operation(&mut self) -> anyhow::Result<()> {
+    fn operation(&mut self, then: Then) -> anyhow::Result<()> {
         self.count += 1;
         let [kind, name] = components(self.count);
         // As long as a sealed record's key, and as well spread.
         let spread = (self.count % RECORDS).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
         let key = Bytes::from([&[0; 24], spread.as_slice(), &[0; 8], &kind, &name].concat());
-        let mut batch = Batch::new();
-        batch.put(key.clone(), [FIELDS, &self.body].concat());
-        self.engine.write(batch)?;
-        self.engine.barrier()?;
+        write(&self.engine, key.clone(), Bytes::from([FIELDS, &self.body].concat()), then)?;
         let read = self.engine.get(&key)?.context("what was written is there")?;
         anyhow::ensure!(
             read.len() == FIELDS.len() + self.body.len(),
