@@ -16,6 +16,9 @@ pub(super) const MAX_JOINS: usize = 128;
 /// Challenges made and evidence verified at once: pure CPU, and requests of others must not wait for it.
 pub(super) const MAX_VERIFICATIONS: usize = 4;
 
+/// How long a join waits for its turn at that.
+pub(super) const VERIFICATION_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Joins and renewals of one address, answered or not: a rack behind one NAT starts at once, a stranger gets no more.
 pub(super) const JOINS_PER_ADDRESS: Rate = Rate { burst: 256, every: Duration::from_millis(250) };
 

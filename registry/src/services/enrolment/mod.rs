@@ -9,7 +9,12 @@ mod grant;
 mod rejections;
 mod session;
 
-use std::{net::IpAddr, pin::Pin, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{Stream, StreamExt as _};
 use holdfast_certs::Exporter;
@@ -38,6 +43,7 @@ pub struct EnrolmentService(Arc<Shared>);
 /// What all joins share.
 struct Shared {
     core: Arc<Core>,
+    challenge_life: Duration,
     by_address: Attempts<Origin>,
     by_ek: Attempts<EkHash>,
     joins: Semaphore,
@@ -61,13 +67,19 @@ enum Kind {
     Renew(NodeRole, NodeId),
 }
 
-type Replies = Pin<Box<dyn Stream<Item = Result<JoinReply, Status>> + Send>>;
+/// Replies of one stream.
+pub(crate) type Replies = Pin<Box<dyn Stream<Item = Result<JoinReply, Status>> + Send>>;
 
 impl EnrolmentService {
     /// Serves from a voter's state. Must be called within a runtime.
     pub fn new(core: Arc<Core>) -> Self {
+        Self::with_challenge_life(core, limits::CHALLENGE_LIFE)
+    }
+
+    fn with_challenge_life(core: Arc<Core>, challenge_life: Duration) -> Self {
         Self(Arc::new(Shared {
             core,
+            challenge_life,
             by_address: Attempts::new(limits::JOINS_PER_ADDRESS),
             by_ek: Attempts::new(limits::JOINS_PER_EK),
             joins: Semaphore::new(limits::MAX_JOINS),
@@ -154,7 +166,7 @@ impl Shared {
         if replies.send(Ok(JoinReply { message: Some(challenge) })).await.is_err() {
             return Err(Rejected::of(Reason::ChallengeUnknown, "the machine left"));
         }
-        let answer = next(&mut requests, limits::CHALLENGE_LIFE).await;
+        let answer = next(&mut requests, self.challenge_life).await;
         let proof = second(answer.map_err(|rejected| rejected.about(offer.claim()))?)?;
         let claim = offer.claim().clone();
         let proven = offer.verify(self, proof).await?;
@@ -162,7 +174,7 @@ impl Shared {
     }
 }
 
-async fn next<S>(requests: &mut S, patience: std::time::Duration) -> Result<join_request::Message, Rejected>
+async fn next<S>(requests: &mut S, patience: Duration) -> Result<join_request::Message, Rejected>
 where
     S: Stream<Item = Result<JoinRequest, Status>> + Unpin + Send,
 {
@@ -200,6 +212,10 @@ pub(super) mod testing {
     use super::*;
 
     impl EnrolmentService {
+        pub(crate) fn impatient(core: Arc<Core>) -> Self {
+            Self::with_challenge_life(core, Duration::from_millis(50))
+        }
+
         pub(crate) fn join_from(&self, exporter: [u8; 32], requests: mpsc::Receiver<JoinRequest>) -> Replies {
             self.open_test(exporter, Kind::Join, requests)
         }

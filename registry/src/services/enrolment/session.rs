@@ -1,9 +1,6 @@
 //! One challenge, from its making to the one attempt at answering it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use holdfast_domain::{ChallengeId, CredentialBlob, JoinEvidence, Reason, codec, evidence::MAX_EVIDENCE};
 use holdfast_keys::{Secret32, random_array};
@@ -67,7 +64,7 @@ impl Offer {
             id_object: id_object.into(),
             enc_secret: enc_secret.into(),
             pcr_selection: asked.selection.indices().to_vec().into(),
-            expires_in_ms: u32::try_from(limits::CHALLENGE_LIFE.as_millis()).unwrap_or(u32::MAX),
+            expires_in_ms: u32::try_from(shared.challenge_life.as_millis()).unwrap_or(u32::MAX),
             server_time_ms: shared.core.now().0,
         };
         Ok((Self { init, asked, secret, made: Instant::now(), claim }, challenge))
@@ -82,7 +79,7 @@ impl Offer {
     pub(super) async fn verify(self, shared: &Arc<Shared>, proof: Proof) -> Result<Proven, Rejected> {
         let Self { init, asked, secret, made, claim } = self;
         let about = |rejected: Rejected| rejected.about(&claim);
-        if made.elapsed() > limits::CHALLENGE_LIFE {
+        if made.elapsed() > shared.challenge_life {
             return Err(about(Rejected::of(Reason::ChallengeUnknown, "the challenge has expired")));
         }
         let (evidence, answer) = init.answered(asked, proof).map_err(about)?;
@@ -111,7 +108,7 @@ impl Shared {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Rejected> {
         let stopped = |_| Rejected::of(Reason::NotReady, "stopping");
-        let turn = tokio::time::timeout(Duration::from_secs(10), self.verifications.acquire()).await;
+        let turn = tokio::time::timeout(limits::VERIFICATION_PATIENCE, self.verifications.acquire()).await;
         let _turn = turn
             .map_err(|_| Rejected::of(Reason::Overloaded, "too many verifications"))?
             .map_err(|_| Rejected::of(Reason::NotReady, "stopping"))?;

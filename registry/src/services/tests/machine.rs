@@ -15,7 +15,7 @@ use holdfast_tpm_verify::{SoftJoin, SoftTpm, attest::ClockInfo, join};
 use tokio::sync::mpsc;
 
 use super::world::{CLUSTER, PCR, World};
-use crate::services::enrolment::Replies;
+use crate::services::enrolment::{EnrolmentService, Replies};
 
 pub(super) const EXPORTER: [u8; 32] = [9; 32];
 
@@ -187,13 +187,13 @@ pub(super) struct Talk {
 
 impl Talk {
     pub(super) fn join(world: &World) -> Self {
-        let (requests, receiver) = mpsc::channel(2);
-        Self { requests, replies: world.enrolment.join_from(EXPORTER, receiver) }
+        Self::with(&world.enrolment, EXPORTER)
     }
 
-    pub(super) fn over(world: &World, exporter: [u8; 32]) -> Self {
+    /// To a voter whose end of the connection has this exporter.
+    pub(super) fn with(enrolment: &EnrolmentService, exporter: [u8; 32]) -> Self {
         let (requests, receiver) = mpsc::channel(2);
-        Self { requests, replies: world.enrolment.join_from(exporter, receiver) }
+        Self { requests, replies: enrolment.join_from(exporter, receiver) }
     }
 
     pub(super) fn renew(world: &World, caller: (NodeRole, NodeId)) -> Self {
@@ -215,6 +215,11 @@ impl Talk {
             panic!("no reply");
         };
         message
+    }
+
+    /// Whether the voter has ended the stream.
+    pub(super) async fn is_over(&mut self) -> bool {
+        self.replies.next().await.is_none()
     }
 
     async fn say(&mut self, message: join_request::Message) -> join_reply::Message {

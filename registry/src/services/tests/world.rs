@@ -18,7 +18,7 @@ use holdfast_keys::{Crk, Secret32, SignError, Signer, SoftSigner, labels, sign};
 use holdfast_proto::registry::v1::join_reply;
 use holdfast_registry_state::{Act, Applied, Command, Found, plan};
 use holdfast_sys_core::{Caller, Clock, Refusal};
-use holdfast_tpm_verify::{EkRoots, SoftTpm, VerifyContext, approval::approval_message, join};
+use holdfast_tpm_verify::{VerifyContext, approval::approval_message, join};
 use tonic::Request;
 
 use super::{
@@ -45,6 +45,7 @@ pub(super) struct World {
     pub(super) enrolment: EnrolmentService,
     pub(super) maker: EkMaker,
     pub(super) bundle: TrustBundle,
+    secrets: Mutex<Option<Secrets>>,
     now: Arc<AtomicU64>,
     ann: SoftSigner,
     serial: AtomicU64,
@@ -91,12 +92,188 @@ impl Signer for TpmKey {
 impl World {
     pub(super) async fn new() -> Self {
         let world = Self::closed().await;
-        world.core.open(world_secrets(&world));
+        world.open();
         world
     }
 
-    /// A voter whose secrets are not open.
+    /// A voter whose secrets are not open yet.
     pub(super) async fn closed() -> Self {
-        todo!()
+        let TestCluster { root, registry, workload, now: _ } = TestCluster::new(CLUSTER, START).unwrap();
+        let [ann, policy, map] = [(); 3].map(|()| SoftSigner::generate().unwrap());
+        let (maker, founder) = (EkMaker::new(), Arc::new(Machine::of_no_known_maker()));
+        let genesis = Genesis {
+            cluster: CLUSTER,
+            trust_domain: "test".parse().unwrap(),
+            created: START,
+            root: root.certificate().hash(),
+            founder: founder.node(),
+            tpm_policy: TpmPolicy::AdmitsVirtual,
+            ek_roots: vec![maker.root()],
+            pcr_selection: PcrSelection::try_from(vec![7]).unwrap(),
+            pcr_policy_key: policy.public().to_point(),
+            recovery: RecoveryKey::new([9; 32]),
+            recovery_threshold: 3,
+            recovery_shares: 5,
+            operators: vec![OperatorKey { name: "ann".parse().unwrap(), key: ann.public().to_point() }],
+            operator_threshold: 1,
+            map_key: map.public().to_point(),
+        };
+        let cluster = Cluster::new(root.certificate().clone(), root.sign_genesis(&genesis).unwrap()).unwrap();
+        let found = found(&cluster, &root, &founder, &policy);
+        let (now, host) = (Arc::new(AtomicU64::new(START.0)), StateHost::default());
+        let clock = Arc::clone(&now);
+        let core = Arc::new(Core::new(CoreParts {
+            me: founder.node(),
+            cluster,
+            log: Arc::new(AtOnce { host: host.clone(), index: Mutex::new(0) }),
+            host,
+            signer: Arc::new(TpmKey(founder)),
+            clock: Clock::new(move || UnixMs(clock.load(Ordering::Relaxed))),
+        }));
+        core.propose(core.myself(), Act::Found(Box::new(found))).await.unwrap();
+        let secrets = Secrets {
+            crk: Crk::from_bytes(CRK),
+            generation: KeyGeneration(1),
+            authorities: Authorities::new(registry, workload).unwrap(),
+            map_key: map,
+        };
+        Self {
+            enrolment: EnrolmentService::new(Arc::clone(&core)),
+            core,
+            maker,
+            bundle: TrustBundle::of_root(root.certificate().clone(), 1),
+            secrets: Mutex::new(Some(secrets)),
+            now,
+            ann,
+            serial: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn open(&self) {
+        self.core.open(self.secrets.lock().unwrap().take().unwrap());
+    }
+
+    pub(super) fn pass(&self, span_ms: u64) {
+        self.now.fetch_add(span_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn admission(&self, request: OperatorRequest) -> Admission {
+        let mut serial = [0; 16];
+        serial[..8].copy_from_slice(&self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let issued = self.core.now();
+        let expires = issued.plus_ms(HOUR);
+        Admission { cluster: CLUSTER, serial: RequestSerial::new(serial), issued, expires, request }
+    }
+
+    /// An operators' request, signed and applied.
+    pub(super) async fn ask(&self, request: OperatorRequest) -> Result<Applied, Reason> {
+        let bytes = codec::encode(&self.admission(request)).unwrap();
+        let signature = sign::sign_labelled(&self.ann, labels::ADMISSION, &bytes).unwrap();
+        self.submit(SignedAdmission { bytes, signatures: vec![("ann".parse().unwrap(), signature)] }).await
+    }
+
+    pub(super) async fn submit(&self, admission: SignedAdmission) -> Result<Applied, Reason> {
+        let by = SpiffeSubject::Operator("ann".parse().unwrap());
+        self.core.propose(by, Act::Admit(admission)).await.map_err(|refusal| refusal.reason())
+    }
+
+    pub(super) async fn allow(&self, machine: &Machine, role: NodeRole) {
+        self.ask(OperatorRequest::AllowEk { ek: machine.ek(), role }).await.unwrap();
+    }
+
+    pub(super) async fn ticket(&self, seed: &Secret32, role: NodeRole) {
+        let ticket = holdfast_keys::ClientKey::from_seed(seed).public().into();
+        let expires = self.core.now().plus_ms(HOUR);
+        self.ask(OperatorRequest::IssueTicket { ticket, role, expires }).await.unwrap();
+    }
+
+    /// A machine that joined.
+    pub(super) async fn member(&self, role: NodeRole) -> Machine {
+        let machine = Machine::new(self);
+        self.allow(&machine, role).await;
+        machine.granted(self, &Ask { role, ..Ask::default() }).await;
+        machine
+    }
+
+    /// As many groups, founding on the nodes that joined.
+    pub(super) async fn create_groups(&self, count: u32) {
+        self.core.change_map(&self.core.myself(), |state| plan::plan_groups(state, count)).await.unwrap();
+    }
+
+    /// Whom a chain of a grant certifies.
+    pub(super) fn certified(&self, chain: &[bytes::Bytes], purpose: Purpose) -> PeerIdentity {
+        let ders = chain.iter().take(2).map(|der| der.to_vec()).collect();
+        verify_chain(&self.bundle, &CertChain::from_ders(ders).unwrap(), purpose, self.core.now()).unwrap()
+    }
+}
+
+/// What a founder's `init` proposes.
+fn found(cluster: &Cluster, root: &holdfast_certs::RootCa, founder: &Machine, policy: &SoftSigner) -> Found {
+    let evidence = founder.evidence(NodeRole::Registry, ChallengeId::new([1; 16]), [2; 32]);
+    let context = VerifyContext::of_genesis(cluster.genesis(), cluster.ek_roots(), START);
+    let attested = join::verify(&context, &evidence).unwrap();
+    let wraps = [
+        WrapTarget::Recovery { sealed: vec![1] },
+        WrapTarget::Tpm {
+            node: founder.node(),
+            srk_name: attested.srk().name().as_bytes().to_vec(),
+            blob: holdfast_tpm_verify::wrap::wrap_key(
+                &attested.wrap_target(),
+                &cluster.policy_key().sealing_policy(CLUSTER, NodeRole::Registry, PolicyEpoch(0)),
+                &CRK,
+            )
+            .unwrap(),
+        },
+    ];
+    let wrap = |target| WrapRow {
+        cluster: CLUSTER,
+        subject: KeySubject::Crk,
+        generation: KeyGeneration(1),
+        target,
+        kcv: Crk::from_bytes(CRK).kcv(),
+        by: founder.node(),
+    };
+    let sign = |target| sign::sign_value(founder.tpm.tls_signer(), labels::WRAP_ROW, &wrap(target)).unwrap();
+    Found {
+        genesis: root.sign_genesis(cluster.genesis()).unwrap(),
+        root_der: root.root_der().to_vec(),
+        sealed_root_key: vec![1; 40],
+        sealed_secrets: vec![2; 40],
+        approvals: vec![approval(policy, NodeRole::Registry), approval(policy, NodeRole::Node)],
+        founder: enrolment::joining(&attested, codec::encode(&evidence).unwrap(), "10.0.0.9:7000".into()),
+        replica: ReplicaId(1),
+        spki: SpkiHash::new([1; 32]),
+        wraps: wraps.map(sign).to_vec(),
+    }
+}
+
+fn approval(policy: &SoftSigner, role: NodeRole) -> PcrApproval {
+    let selection = PcrSelection::try_from(vec![7]).unwrap();
+    let pcrs = vec![PcrValue { index: 7, digest: PCR }];
+    let message = approval_message(CLUSTER, role, PolicyEpoch(0), &selection, &pcrs).unwrap();
+    let signature = policy.sign(&message).unwrap();
+    PcrApproval { role, policy_epoch: PolicyEpoch(0), selection, pcrs, signature }
+}
+
+/// A request as the guard hands it on.
+pub(super) fn from<T>(caller: Caller, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(Peer {
+        identity: None,
+        exporter: Exporter::new(EXPORTER),
+        addr: ([127, 0, 0, 1], 9).into(),
+    });
+    request
+}
+
+pub(super) fn reason<T: std::fmt::Debug>(result: Result<T, tonic::Status>) -> Reason {
+    Refusal::from_status(&result.unwrap_err()).unwrap().reason()
+}
+
+pub(super) fn denied(message: join_reply::Message) -> Reason {
+    match message {
+        join_reply::Message::Denied(denied) => denied.reason.parse().unwrap(),
+        other => panic!("not refused: {other:?}"),
     }
 }
