@@ -25,23 +25,26 @@ use crate::{
     operator::{Signing, Submitted},
 };
 
+/// Keeps a command's own options apart from those of every command.
+const GLOBAL: &str = "Options of every command";
+
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(super) struct Globals {
     /// Configuration file [default: $HOLDFAST_CONFIG, or ~/.config/holdfast/config.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Context to use, of those in the configuration file [default: $HOLDFAST_CONTEXT, or the current one]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "NAME")]
     pub(super) context: Option<ContextName>,
     /// Form of the output
-    #[arg(short = 'o', long, global = true, value_enum, default_value_t)]
+    #[arg(short = 'o', long, global = true, help_heading = GLOBAL, value_enum, default_value_t)]
     pub(super) output: Format,
     /// Give up after this long without progress, such as 10s or 5m [default: 30s]
-    #[arg(long, global = true, value_name = "SPAN", value_parser = parse_span)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "SPAN", value_parser = parse_span)]
     pub(super) timeout: Option<Duration>,
     /// Say on standard error what is being done; twice says more
-    #[arg(short = 'v', long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short = 'v', long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     pub(super) verbose: u8,
 }
 

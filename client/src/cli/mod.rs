@@ -42,7 +42,7 @@ Secrets (keys, tickets, invites) are read from files of mode 0600 and written to
 /// Contexts name clusters and credentials, in one configuration file. `holdfast client init` makes a client's context,
 /// `holdfast operator use` an operator's. Each command uses the current context if it fits, else the only one that does.
 #[derive(Debug, Parser)]
-#[command(name = "holdfast", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 110)]
+#[command(name = "holdfast", version, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,

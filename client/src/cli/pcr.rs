@@ -13,9 +13,9 @@ use super::{
 pub(super) enum Command {
     /// Approve PCR values, so that machines in this boot state can open their keys
     ///
-    /// Signed twice: by the PCR policy key, as every TPM checks it, and by you. The machine prints its values:
-    /// `holdfast-node ek --tpm TCTI`. An approval is revoked only by a higher policy epoch, under which the good states are
-    /// approved again.
+    /// Signed twice: by the PCR policy key, as every TPM checks it, and by you. Read the values on a machine in the state that you
+    /// trust, for instance with `tpm2_pcrread sha256:7,11`. An approval is revoked only by a higher policy epoch, under which the
+    /// good states are approved again.
     #[command(after_help = "Example:\n  holdfast pcr approve --role node 7=65ca.. 11=8f0e..")]
     Approve {
         /// `node` or `registry`

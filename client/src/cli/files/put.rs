@@ -1,6 +1,6 @@
 //! `holdfast files put`.
 
-use std::{os::unix::ffi::OsStrExt as _, path::Path};
+use std::{os::unix::ffi::OsStrExt as _, path::Path, sync::OnceLock};
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use super::{Put, add, file_json, finish, name_of, on_event};
 use crate::{
     Error,
     cli::{app::App, failure::Failure, progress::Bar, units::show_size},
-    files::{FileError, FileName, Files, PutTree, TreeReport},
+    files::{FileError, FileName, Files, Progress, PutTree, TreeReport},
 };
 
 pub(super) async fn run(app: &App, args: Put) -> Result<(), Failure> {
@@ -47,11 +47,18 @@ pub(super) async fn run(app: &App, args: Put) -> Result<(), Failure> {
 
 async fn one(app: &App, files: &Files, name: &FileName, source: &Path) -> Result<(), Failure> {
     let bar = Bar::new(name.to_string());
-    let file = files.put(name, source, &|progress| bar.transfer(progress)).await?;
+    let begun = OnceLock::new();
+    let on_progress = |progress: Progress| {
+        // The first word is what the service had already.
+        begun.get_or_init(|| if progress.done < progress.total { progress.done } else { 0 });
+        bar.transfer(progress);
+    };
+    let file = files.put(name, source, &on_progress).await?;
     drop(bar);
+    let resumed_from = begun.get().copied().unwrap_or(0);
     app.output.print(
         || format!("{} ({}, sha256 {})\n", file.name, show_size(file.size), file.sha256),
-        || json!({ "file": file_json(&file) }),
+        || json!({ "file": file_json(&file), "resumed_from": resumed_from }),
     )
 }
 
