@@ -143,7 +143,9 @@ impl Follow {
         };
         let mut heard = false;
         while let Ok(Some(event)) = stream.message().await {
-            match event::read(event, self.cluster, &self.map_key, &self.view.borrow()) {
+            // Cloned out: a borrow that lived through the arms would lock out their own update.
+            let known = Arc::clone(&self.view.borrow());
+            match event::read(event, self.cluster, &self.map_key, &known) {
                 Ok(view) => {
                     heard = true;
                     self.connected.send_if_modified(|connected| !std::mem::replace(connected, true));
