@@ -41,8 +41,8 @@ pub const PAGE_CHUNKS: u32 = 256;
 /// Manifest pages written by one command: 64 × 14 KiB stays below [`MAX_COMMAND_BYTES`].
 pub const PAGES_PER_COMMAND: usize = 64;
 
-/// Manifest pages that go into the command that publishes; more are written ahead of it.
-pub const INLINE_PAGES: usize = 8;
+/// Manifest pages that go into the command that publishes: content up to 64 MiB costs one command, more is written ahead of it.
+pub const INLINE_PAGES: usize = 1;
 
 /// Manifest pages of a deleted file that one command drops.
 pub const PAGES_DROPPED_AT_ONCE: usize = 512;

@@ -22,7 +22,8 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-use self::shard_machine::ShardMachine;
+#[cfg(test)]
+use self::layout::group_range;
 pub use self::{
     blob::Blob,
     command::{Batch, ChunkRef, Command, Op, Outcome, Pre, SlotEpoch},
@@ -30,10 +31,11 @@ pub use self::{
     keys::GroupKeys,
     state::{GroupState, StateStats},
 };
+use self::{layout::Incarnation, shard_machine::ShardMachine};
 pub(crate) use self::{
     layout::{
-        Incarnation, Prefix, Table, dedup as dedup_key, file as file_key, file_of, file_slot,
-        page as page_key, page_of, partition as partition_key, slot as slot_key, slot_of,
+        Prefix, Table, dedup as dedup_key, file as file_key, file_of, file_slot, page as page_key, page_of,
+        partition as partition_key, slot as slot_key, slot_of,
     },
     rows::{FileRow, FileState, GroupRow, PageRow, PartitionKeyringRow, Row, SlotKeyringRow, SlotRow},
     state::Reader,

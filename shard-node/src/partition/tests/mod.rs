@@ -1,1 +1,7 @@
-//! Tests over a whole group.
+//! Whole groups of one replica: consensus, engine and segments in a temporary folder.
+
+mod canary;
+mod contents;
+mod records;
+mod routes;
+pub(crate) mod support;

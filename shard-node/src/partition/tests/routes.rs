@@ -1,0 +1,99 @@
+//! Who gets a partition, and what the others are told.
+
+use std::sync::Arc;
+
+use holdfast_domain::{GroupDescriptor, GroupId, MapEpoch, NodeId, Reason, ReplicaId};
+use holdfast_sys_core::{Caller, errors::Refusal, module::RouteInfo};
+
+use super::support::*;
+
+async fn refused(node: &Node, route: RouteInfo) -> Refusal {
+    node.host.partition(&caller(1, 1), route).await.map(|_| ()).unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_clients_have_a_home() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let id = NodeId::new([1; 16]);
+    for other in
+        [Caller::Anonymous, Caller::Node(id), Caller::Registry(id), Caller::Operator("ann".parse().unwrap())]
+    {
+        let refusal = node.host.partition(&other, ROUTE).await.map(|_| ()).unwrap_err();
+        assert_eq!(refusal.reason(), Reason::NotPermitted);
+    }
+    let home = node.home(4).await;
+    assert_eq!((home.home(), home.quota_bytes()), (account_id(4), 1 << 30));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_to_the_right_group_is_good_whatever_its_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    *node.map.0.lock().unwrap() = Some(signed_map(7, vec![descriptor()]));
+    for epoch in [0, 7, 99] {
+        let route = RouteInfo { map_epoch: MapEpoch(epoch), ..ROUTE };
+        assert!(node.host.partition(&caller(1, 1), route).await.is_ok());
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_to_elsewhere_gets_the_newer_map_if_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let elsewhere = RouteInfo { map_epoch: MapEpoch(4), group: GroupId(8) };
+    assert_eq!(refused(&node, elsewhere).await.reason(), Reason::WrongGroup);
+    let map = signed_map(5, vec![descriptor()]);
+    *node.map.0.lock().unwrap() = Some(Arc::clone(&map));
+    let refusal = refused(&node, elsewhere).await;
+    assert_eq!((refusal.reason(), refusal.newer_epoch()), (Reason::StaleMap, Some(MapEpoch(5))));
+    assert_eq!(refusal.newer_map(), Some(&map.signed));
+    for epoch in [5, 6] {
+        let refusal = refused(&node, RouteInfo { map_epoch: MapEpoch(epoch), ..elsewhere }).await;
+        assert_eq!(refusal.reason(), Reason::WrongGroup);
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_was_handed_over_or_does_not_lead_serves_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let home = node.home(1).await;
+    let shard = node.node.groups.remove(GROUP).unwrap();
+    assert_eq!(refused(&node, ROUTE).await.reason(), Reason::WrongGroup);
+    node.node.groups.insert(shard);
+    assert!(node.host.partition(&caller(1, 1), ROUTE).await.is_ok());
+    node.shard.raft().shutdown().await;
+    assert!(matches!(refused(&node, ROUTE).await.reason(), Reason::NoQuorum | Reason::NotReady));
+    let read = home.get(&name(["a"])).await.unwrap_err();
+    assert!(matches!(read.reason(), Reason::NoQuorum | Reason::NotReady), "{read}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_the_map_gives_us_and_that_is_not_active_yet_is_not_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let group = GroupId(9);
+    let state = crate::machine::GroupState::open(
+        Arc::clone(&node.engine),
+        crate::machine::GroupKeys::new(
+            CLUSTER,
+            group,
+            holdfast_domain::KeyGeneration(1),
+            holdfast_keys::Dmk::from_bytes([8; 32]),
+        ),
+    )
+    .unwrap();
+    let raft = node.groups.start(group, ReplicaId(2), state.machine()).await.unwrap();
+    let segments = Arc::clone(node.shard.segments());
+    let shard = crate::partition::ShardGroup::open(raft, state, segments, node.node.clock.clone());
+    node.node.groups.insert(shard);
+    *node.map.0.lock().unwrap() = Some(signed_map(4, vec![GroupDescriptor { group, ..descriptor() }]));
+    let refusal = refused(&node, RouteInfo { map_epoch: MapEpoch(4), group }).await;
+    assert_eq!(refusal.reason(), Reason::NotReady);
+    node.stop().await;
+}
