@@ -32,7 +32,6 @@ use super::{
     limits, machine, peer,
 };
 use crate::core::Core;
-pub(crate) use admit::joining;
 use rejections::{Rejected, Rejections};
 use session::Offer;
 
@@ -209,6 +208,7 @@ fn second(message: join_request::Message) -> Result<Proof, Rejected> {
 pub(super) mod testing {
     //! Streams without a connection.
 
+    pub(crate) use super::admit::joining;
     use super::*;
 
     impl EnrolmentService {

@@ -34,16 +34,16 @@ impl Claim {
 pub(super) struct Rejected {
     pub(super) reason: Reason,
     pub(super) detail: String,
-    claim: Claim,
+    claim: Box<Claim>,
 }
 
 impl Rejected {
     pub(super) fn of(reason: Reason, detail: impl std::fmt::Display) -> Self {
-        Self { reason, detail: detail.to_string(), claim: Claim::default() }
+        Self { reason, detail: detail.to_string(), claim: Box::default() }
     }
 
     pub(super) fn about(self, claim: &Claim) -> Self {
-        Self { claim: claim.clone(), ..self }
+        Self { claim: Box::new(claim.clone()), ..self }
     }
 }
 
@@ -87,7 +87,8 @@ impl Rejections {
     }
 
     pub(super) fn record(&self, rejected: &Rejected, address: IpAddr) {
-        let Rejected { reason, detail, claim: Claim { ek, ak, pcr_digest } } = rejected;
+        let Rejected { reason, detail, claim } = rejected;
+        let Claim { ek, ak, pcr_digest } = &**claim;
         // A flood is what these two answer; they are counted only.
         if !matches!(reason, Reason::RateLimited | Reason::Overloaded) {
             let ek = ek.map(tracing::field::display);

@@ -29,7 +29,7 @@ use crate::{
     authority::Authorities,
     cluster::Cluster,
     core::{Core, CoreParts, Log, Secrets},
-    services::{enrolment, enrolment::EnrolmentService},
+    services::enrolment::{EnrolmentService, testing::joining},
     state_host::StateHost,
 };
 
@@ -240,7 +240,7 @@ fn found(cluster: &Cluster, root: &holdfast_certs::RootCa, founder: &Machine, po
         sealed_root_key: vec![1; 40],
         sealed_secrets: vec![2; 40],
         approvals: vec![approval(policy, NodeRole::Registry), approval(policy, NodeRole::Node)],
-        founder: enrolment::joining(&attested, codec::encode(&evidence).unwrap(), "10.0.0.9:7000".into()),
+        founder: joining(&attested, codec::encode(&evidence).unwrap(), "10.0.0.9:7000".into()),
         replica: ReplicaId(1),
         spki: SpkiHash::new([1; 32]),
         wraps: wraps.map(sign).to_vec(),
