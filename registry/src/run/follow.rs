@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_certs::PinnedPeers;
 use holdfast_domain::{NodeRole, PcrApproval, SpkiHash, VoterEndpoint};
-use holdfast_enrol::member::files;
+use holdfast_enrol::member::{files, remember};
 use holdfast_registry_state::State;
 use holdfast_sys_core::{BanList, server::Health};
 use tokio::sync::watch;
@@ -80,7 +80,7 @@ impl Follower {
         self.pinned.replace(self.pins());
         let approvals: Vec<_> = core.state().approvals(NodeRole::Registry).cloned().collect();
         if !approvals.is_empty() && approvals != kept.approvals {
-            member.folder.put(files::APPROVALS, &approvals)?;
+            remember(&member.folder, &approvals)?;
             kept.approvals = approvals;
         }
         if let Err(error) = self.voter.open_secrets() {

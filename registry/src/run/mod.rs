@@ -7,7 +7,7 @@ mod follow;
 mod known;
 mod learn;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use holdfast_certs::{AcceptLimits, ClientAuth, PinnedPeers, ServerTls, TlsSetupError};
 use holdfast_consensus::{Groups, LogOpenError, Options, StartError, TlsConnector, TlsPeerAuth};
@@ -42,6 +42,8 @@ pub(crate) use known::KnownVoters;
 /// Name of the sealed CRK in a member's folder.
 pub(crate) const CRK: &str = "crk.key";
 
+/// How long a leader that stops waits for its successor.
+const HAND_OVER: Duration = Duration::from_secs(2);
 /// Largest list that operators are sent: everyone who ever joined.
 const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -168,6 +170,12 @@ async fn serve(
     tasks.spawn(learn::run(Arc::clone(&voter), known.clone()));
     tracing::info!(address = %member.settings().listen, node = %core.me(), "listening");
     let health = server.health().clone();
+    let group = voter.group.clone();
+    let shutdown = async move {
+        shutdown.await;
+        // While peers still reach us: the next leader is there before this one is gone.
+        group.step_aside(HAND_OVER).await;
+    };
     let follower = Follower { voter: Arc::clone(&voter), bans, pinned, known, health, leaf_is_valid: valid };
     tokio::select! {
         served = server.serve(listener, tls, AcceptLimits::default(), shutdown) => Ok(served?),

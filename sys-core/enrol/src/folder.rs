@@ -211,15 +211,16 @@ impl Folder {
         self.get(&format!("sealed/{name}"))
     }
 
-    /// Removes a sealed key; nothing happens when there is none.
+    /// Removes a sealed key durably, so that a crash does not bring it back; nothing happens when there is none.
     ///
     /// # Errors
     /// See [`FolderError`].
     pub fn remove_sealed(&self, name: &str) -> Result<(), FolderError> {
         let path = self.path.join("sealed").join(name);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path)(error)),
-            _ => Ok(()),
+            Ok(()) => durable::sync_parent(&path).map_err(failed("remove", &path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("remove", &path)(error)),
         }
     }
 

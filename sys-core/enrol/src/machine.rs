@@ -7,7 +7,10 @@ use holdfast_keys::{EntropyError, Secret32, SoftSigner, sign::PrivateKeyError};
 use holdfast_tpm_node::{NodeKeys, PcrPolicyProof, ProvisionOptions, Tpm, TpmError, TpmSigner};
 use holdfast_tpm_verify::{Malformed, PolicyKey};
 
-use crate::folder::{Folder, FolderError, Settings};
+use crate::{
+    folder::{Folder, FolderError, Settings},
+    member::files,
+};
 
 /// Name of the sealed key that everything local is encrypted under.
 pub const LOCAL_KEY: &str = "local.key";
@@ -173,7 +176,17 @@ impl Machine {
         proof: &PcrPolicyProof,
     ) -> Result<Secret32, MachineError> {
         let blob = folder.sealed(name)?.ok_or_else(|| MachineError::Missing(name.to_owned()))?;
-        self.tpm.unseal(blob, proof.clone()).await.map_err(|source| self.failed(source))
+        let refused = match self.tpm.unseal(blob.clone(), proof.clone()).await {
+            Ok(secret) => return Ok(secret),
+            Err(error) => error,
+        };
+        // Sealed under an earlier policy epoch, perhaps.
+        for earlier in earlier_proofs(folder, proof)? {
+            if let Ok(secret) = self.tpm.unseal(blob.clone(), earlier).await {
+                return Ok(secret);
+            }
+        }
+        Err(self.failed(refused))
     }
 
     /// Seals a key to this TPM and keeps the blob in the folder, durably.
@@ -216,6 +229,14 @@ impl Machine {
     fn failed(&self, source: TpmError) -> MachineError {
         MachineError::Tpm { tcti: self.tpm.tcti().to_owned(), source }
     }
+}
+
+/// What else the folder's approvals prove. Whether one opens a key is the TPM's to say, so nothing of it needs to be believed here.
+fn earlier_proofs(folder: &Folder, newest: &PcrPolicyProof) -> Result<Vec<PcrPolicyProof>, FolderError> {
+    let approvals: Vec<PcrApproval> = folder.get(files::APPROVALS)?.unwrap_or_default();
+    let cluster = folder.settings().cluster;
+    let proofs = approvals.iter().filter_map(|approval| newest.key().verify(cluster, approval).ok());
+    Ok(proofs.filter(|proof| proof.role() == newest.role() && proof != newest).collect())
 }
 
 /// Looks whether a TPM refuses because it is another one.

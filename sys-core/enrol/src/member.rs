@@ -1,5 +1,6 @@
 //! A member of the cluster: a machine with a data folder that a join has filled, opened for serving.
 
+mod approvals;
 mod join;
 mod renewal;
 mod ticket;
@@ -19,6 +20,7 @@ use crate::{
     machine::{LOCAL_KEY, Machine, MachineError},
 };
 
+pub use approvals::remember;
 pub use join::{Enrolment, enrol};
 pub use renewal::keep_renewed;
 pub use ticket::{TicketError, read_ticket};
@@ -39,6 +41,8 @@ pub mod files {
     pub const VOTERS: &str = "identity/voters";
     /// Who is banned.
     pub const BANS: &str = "identity/bans";
+    /// Log index of the registry at which bans, voters and approvals were so: a restart takes no older ones.
+    pub const INDEX: &str = "identity/index";
     /// The newest shard map as signed.
     pub const MAP: &str = "identity/map";
 }

@@ -39,8 +39,8 @@ pub enum Task {
     HandOver(Target),
     /// Take the group over.
     Receive,
-    /// Delete the local replica.
-    Drop,
+    /// Delete the local replica of this id, and no later one of the same group.
+    Drop(ReplicaId),
 }
 
 /// The newcomer of a move.

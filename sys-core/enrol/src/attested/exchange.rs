@@ -19,6 +19,10 @@ use tonic::{Status, Streaming};
 
 use super::{Granted, JoinError, JoinRequest, Joined, MAX_CLOCK_DIFFERENCE_MS};
 
+/// How long one member may take for a whole join: what a challenge lives (tpm-join, 2), and the round trips around it. Without it a
+/// member that stopped answering would keep the machine from trying another until its leaf is over.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(75);
+
 /// Which method: the messages are the same.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
@@ -35,12 +39,18 @@ pub(super) async fn first_answer(
 ) -> Result<Joined, JoinError> {
     let mut last = JoinError::NoAddress;
     for address in registries {
-        match at(address, dialer, kind, request).await {
+        let answer = tokio::time::timeout(ATTEMPT_TIMEOUT, at(address, dialer, kind, request)).await;
+        match answer.unwrap_or_else(|_| Err(no_answer(address))) {
             Err(error) if error.is_elsewhere() => last = error,
             answer => return answer,
         }
     }
     Err(last)
+}
+
+fn no_answer(address: &str) -> JoinError {
+    let status = Box::new(Status::deadline_exceeded("no answer in time"));
+    JoinError::Stream { address: address.to_owned(), status }
 }
 
 async fn at(

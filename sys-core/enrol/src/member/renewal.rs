@@ -14,7 +14,8 @@ use crate::{
     registries::Registries,
 };
 
-/// Waiting time after a renewal that failed.
+/// Waiting time after a renewal that failed, and the least between two of them: a leaf that is half over when it is issued must not
+/// keep the TPM busy.
 const RETRY: Duration = Duration::from_secs(10);
 
 /// Renews the member's identities for ever. An expired leaf is not the end: the next success brings the member back.
@@ -23,11 +24,9 @@ pub async fn keep_renewed(member: Arc<Member>, registries: Registries) {
         tokio::time::sleep(until_due(&member)).await;
         match renew(&member, &registries).await {
             Ok(not_after) => tracing::info!(not_after_ms = not_after.0, "identity renewed"),
-            Err(error) => {
-                tracing::warn!(error = %causes(&error), "renewal failed; trying again");
-                tokio::time::sleep(RETRY).await;
-            }
+            Err(error) => tracing::warn!(error = %causes(&error), "renewal failed; trying again"),
         }
+        tokio::time::sleep(RETRY).await;
     }
 }
 

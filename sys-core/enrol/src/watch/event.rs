@@ -141,7 +141,7 @@ fn task(row: ReplicaTask) -> Result<(GroupId, Task), EventError> {
             address: target_address,
         }),
         TaskKind::Receive => Task::Receive,
-        TaskKind::Drop => Task::Drop,
+        TaskKind::Drop => Task::Drop(ReplicaId(target_replica)),
         TaskKind::Unspecified => return Err(EventError::Field("a task has a kind")),
     };
     Ok((GroupId(group), task))
@@ -182,6 +182,17 @@ mod tests {
             read(foreign, cluster, &signer.public(), &View::default()),
             Err(EventError::Cluster)
         ));
+    }
+
+    #[test]
+    fn a_drop_names_the_replica_that_goes() {
+        let row = ReplicaTask {
+            group: 3,
+            kind: TaskKind::Drop.into(),
+            target_replica: 7,
+            ..ReplicaTask::default()
+        };
+        assert_eq!(task(row).unwrap(), (GroupId(3), Task::Drop(ReplicaId(7))));
     }
 
     proptest! {
