@@ -1,5 +1,6 @@
 //! A registry from its founding on, over real TLS and software TPMs, in one process.
 
+#[cfg(test)]
 mod world;
 
 use std::time::Duration;

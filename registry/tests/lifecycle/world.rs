@@ -67,8 +67,10 @@ pub(crate) struct Voter {
     data: PathBuf,
     port: u16,
     node: NodeId,
-    running: Option<(oneshot::Sender<()>, JoinHandle<Result<(), RunError>>)>,
+    running: Option<Running>,
 }
+
+type Running = (oneshot::Sender<()>, JoinHandle<Result<(), RunError>>);
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
