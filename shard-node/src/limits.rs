@@ -80,3 +80,13 @@ pub const MAX_WRITE_OPS: usize = holdfast_store::limits::MAX_BATCH_OPS / 4;
 
 /// Bytes that one engine write of an `apply` or of a snapshot's install holds.
 pub const MAX_WRITE_BYTES: usize = holdfast_store::limits::MAX_BATCH_BYTES / 4;
+
+/// Room beyond the store's reserve that new content leaves to records and to the log.
+pub const CONTENT_HEADROOM_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Room beyond the store's reserve below which only what deletes is decided: the machine must never meet a full disk, as it would
+/// stop.
+pub const COMMIT_HEADROOM_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Rounds of housekeeping between two comparisons of all records with their slots' digests: an hour.
+pub const ROUNDS_PER_VERIFICATION: u32 = 60;

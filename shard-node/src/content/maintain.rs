@@ -17,7 +17,7 @@ use super::{Fate, rows::segment_upload};
 use crate::{
     limits::{
         COMPACTIONS_PER_ROUND, MAINTENANCE_FILES, MAINTENANCE_INTERVAL, ORPHAN_GRACE_MS,
-        PAGES_DROPPED_AT_ONCE,
+        PAGES_DROPPED_AT_ONCE, ROUNDS_PER_VERIFICATION,
     },
     machine::{
         Batch, Blob, Command, FileRow, FileState, GroupRow, Op, Outcome, Pre, Row as _, SlotRow, StateError,
@@ -31,6 +31,7 @@ use crate::{
 pub struct Housekeeping {
     files_from: Bytes,
     uploads_from: Option<UploadId>,
+    rounds: u32,
 }
 
 impl ShardGroup {
@@ -60,7 +61,20 @@ impl ShardGroup {
             let from = std::mem::take(&mut housekeeping.files_from);
             housekeeping.files_from = self.sweep(from).await?;
         }
-        self.blocking(Self::compact).await
+        self.blocking(Self::compact).await?;
+        if housekeeping.rounds.is_multiple_of(ROUNDS_PER_VERIFICATION) {
+            self.blocking(Self::verify).await?;
+        }
+        housekeeping.rounds = housekeeping.rounds.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Looks for records that were swapped or removed behind the machine's back.
+    fn verify(&self) -> Result<(), Refusal> {
+        for slot in self.state().verify_digests()? {
+            tracing::error!(group = %self.id(), slot = slot.number(), "records are not those of the slot's digest");
+        }
+        Ok(())
     }
 
     /// Gives chunks the fate that their files' rows say. Returns where to go on.

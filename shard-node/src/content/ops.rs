@@ -21,7 +21,7 @@ impl Deciding<'_> {
         if tag.len() > MAX_UPLOAD_TAG_BYTES || *size > MAX_CONTENT_BYTES {
             return Err(Refusal::new(Reason::Malformed).because("the upload is too large").into());
         }
-        self.require_absent(UPLOADS, &[upload.as_bytes()])?;
+        self.take_upload_id(*upload)?;
         if self.rows.upload_rows()?.len() >= MAX_UPLOADS {
             return Err(Refusal::new(Reason::Overloaded).because("too many uploads in this home").into());
         }
@@ -33,6 +33,19 @@ impl Deciding<'_> {
         let upload_row = self.key(UPLOADS, &[upload.as_bytes()])?;
         self.batch.ops.push(Op::BeginFile { file, expires, upload_row });
         Ok(())
+    }
+
+    /// The id must be free, or that of an upload that has expired and was not swept yet: this command then does so.
+    fn take_upload_id(&mut self, upload: UploadId) -> Result<(), Stop> {
+        match self.rows.upload_row(upload)? {
+            None => self.require_absent(UPLOADS, &[upload.as_bytes()]),
+            Some(FileRecord { found, fields, .. }) if fields.expires <= self.now => {
+                self.require(&found);
+                self.batch.ops.push(Op::DeadFile { file: fields.file });
+                Ok(())
+            }
+            Some(_) => Err(Stop::Conflict),
+        }
     }
 
     /// A file id begins with its slot, so that a chunk leads to its file's row.

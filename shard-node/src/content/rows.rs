@@ -92,3 +92,25 @@ pub(super) fn body<T: Serialize>(key: &FileKey, fields: &T) -> Result<Zeroizing<
 pub(crate) fn segment_upload(file: FileId) -> UploadId {
     UploadId::new(*file.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frozen_bodies_never_change() {
+        let key = FileKey::from_bytes([1; 32]);
+        let upload = UploadFields {
+            upload: UploadId::new([2; 16]),
+            file: FileId::new([3; 16]),
+            size: 300,
+            tag: vec![4, 5],
+            expires: UnixMs(300),
+        };
+        let content = ContentFields { upload: upload.upload, size: 300 };
+        let hex = |body: Zeroizing<Vec<u8>>| hex::encode(&*body);
+        let (key_hex, two, three) = ("01".repeat(32), "02".repeat(16), "03".repeat(16));
+        assert_eq!(hex(body(&key, &upload).unwrap()), format!("{key_hex}01{two}{three}ac02020405ac02"));
+        assert_eq!(hex(body(&key, &content).unwrap()), format!("{key_hex}01{two}ac02"));
+    }
+}

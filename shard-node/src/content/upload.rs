@@ -15,6 +15,7 @@ use holdfast_sys_core::{
 
 use super::rows::{self, FileRecord, UploadFields, segment_upload};
 use crate::{
+    limits::CONTENT_HEADROOM_BYTES,
     machine::{ChunkRef, StateError, Table},
     partition::{Found, HomeRef, HomeRows, ShardGroup, refusals},
 };
@@ -78,6 +79,7 @@ impl ShardGroup {
             self.check_same(&key, &context, there, data)?;
             return refusals::segments(self.segments().sync_all());
         }
+        refusals::segments(self.segments().require_room(CONTENT_HEADROOM_BYTES))?;
         let sealed = seal_chunk(&key, &context, data).map_err(refusals::aead)?;
         let chunk = NewChunk {
             id: ChunkId(random_array().map_err(StateError::from)?),

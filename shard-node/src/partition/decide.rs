@@ -17,6 +17,7 @@ use super::{
     refusals,
     rows::{Found, HomeRows},
 };
+use crate::limits::COMMIT_HEADROOM_BYTES;
 use crate::machine::{self, Batch, Blob, GroupRow, Pre, SlotRow, slot_key};
 
 /// A command of a module.
@@ -72,8 +73,18 @@ impl Wanted {
 }
 
 impl ShardGroup {
+    /// On a nearly full disk only commands that delete something go on.
+    fn require_room(&self, wanted: &Wanted) -> Result<(), Refusal> {
+        let deletes = |op: &Op| matches!(op, Op::Delete(_) | Op::DropUpload(_) | Op::DropContent(_));
+        if wanted.ops.iter().any(deletes) {
+            return Ok(());
+        }
+        refusals::segments(self.segments().require_room(COMMIT_HEADROOM_BYTES))
+    }
+
     /// Decides a command. Blocks.
     pub(super) fn decide(&self, at: &HomeRef, wanted: &Wanted) -> Result<Decision, Refusal> {
+        self.require_room(wanted)?;
         let Some(rows) = self.rows(at)? else {
             return Err(Refusal::new(Reason::Internal).because("the home has no keyring"));
         };

@@ -8,7 +8,7 @@ use holdfast_sys_core::{
 };
 
 use super::support::*;
-use crate::{content::Housekeeping, machine::Table};
+use crate::{content::Housekeeping, machine::Table, partition::ShardGroup};
 
 fn upload_id(number: u8) -> UploadId {
     UploadId::new([number; 16])
@@ -189,11 +189,17 @@ async fn an_expired_upload_is_gone_and_swept_and_live_content_is_not() {
     assert_eq!(home.upload(upload_id(1)).await.unwrap(), None);
     assert_eq!(reason(send(&*home, 1, 1, 2 * CHUNK_BYTES).await), Reason::UploadUnknown);
     assert_eq!(commit(&*home, Op::PublishUpload(upload_id(1))).await, CommitOutcome::Conflict);
+    // An id that is taken again before it is swept begins anew.
+    assert_eq!(begin(&*home, 3, 5).await, CommitOutcome::Applied);
+    assert_eq!(durable(&*home, 3).await, 0);
     for _ in 0..3 {
         node.shard.maintain(&mut housekeeping).await.unwrap();
     }
     let left = home.uploads().await.unwrap();
-    assert_eq!(left.iter().map(|upload| upload.upload).collect::<Vec<_>>(), [upload_id(4)]);
+    assert_eq!(
+        left.iter().map(|upload| upload.upload).collect::<std::collections::BTreeSet<_>>(),
+        [upload_id(3), upload_id(4)].into()
+    );
     assert_eq!(node.shard.segments().stats().chunks, 2);
     check(&*home.open(ContentId::Published(kept)).await.unwrap(), CHUNK_BYTES + 5).await;
     node.stop().await;
@@ -287,4 +293,26 @@ async fn install(source: &Node, target: &Node) {
     let mut machine = target.shard.state().machine();
     let meta = machine.load_meta().unwrap().unwrap();
     machine.install(&mut snapshot.as_slice(), &meta).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_what_grows_and_still_deletes() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let home = node.home(1).await;
+    let file = store(&*home, 1, 5).await;
+    begin(&*home, 2, 5).await;
+    // A reserve that no disk has.
+    let options =
+        holdfast_store::segments::SegmentOptions { reserve_bytes: u64::MAX / 2, ..Default::default() };
+    let segments = holdfast_store::SegmentStore::open(&dir.path().join("full"), options).unwrap();
+    let (raft, state) = (node.shard.raft().clone(), node.shard.state().clone());
+    node.node.groups.insert(ShardGroup::open(raft, state, segments.into(), node.node.clock.clone()));
+    let full = node.home(1).await;
+    assert_eq!(reason(send(&*full, 2, 0, 5).await), Reason::DiskFull);
+    let put = Op::Put { key: name(["a"]), value: vec![1] };
+    assert_eq!(reason(full.commit(fresh_id(), vec![], vec![put]).await), Reason::DiskFull);
+    assert!(full.get(&name(["a"])).await.is_ok());
+    assert_eq!(commit(&*full, Op::DropContent(file)).await, CommitOutcome::Applied);
+    node.stop().await;
 }

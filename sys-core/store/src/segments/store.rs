@@ -23,6 +23,7 @@ use super::{
 use crate::{
     durability::{sync_data, sync_folder},
     limits::{DISK_RESERVE_BYTES, MAX_CHUNK_BYTES, SEGMENT_BYTES, STAGED_TTL_MS},
+    space::SpaceGuard,
 };
 
 /// What to do when an entry that was durable cannot be read at open.
@@ -282,6 +283,16 @@ impl SegmentStore {
             dropped += 1;
         }
         Ok(dropped)
+    }
+
+    /// Looks at once whether the disk has room for `bytes` beyond the reserve: for whoever must refuse before it is full.
+    ///
+    /// # Errors
+    /// [`SegmentError::DiskFull`].
+    pub fn require_room(&self, bytes: u64) -> Result<(), SegmentError> {
+        SpaceGuard::new(&self.folder, self.options.reserve_bytes)
+            .require(bytes)
+            .map_err(|_| SegmentError::DiskFull { path: self.folder.clone() })
     }
 
     /// Counts for metrics.
