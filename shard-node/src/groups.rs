@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, sync::Mutex};
 
 use holdfast_certs::Dialer;
 use holdfast_consensus::{Groups, MembershipError, StartError, WaitError};
-use holdfast_domain::{GroupDescriptor, GroupId, NodeId, ReplicaDescriptor};
+use holdfast_domain::{GroupDescriptor, GroupId, NodeId, ReplicaDescriptor, ReplicaId};
 use holdfast_enrol::{registries::CallError, watch::View};
 use holdfast_store::Engine;
 use holdfast_sys_core::{Refusal, clock::Clock};
@@ -83,6 +83,12 @@ pub enum StepError {
     /// The map does not show what the task speaks of yet.
     #[error("the shard map does not show {0} yet")]
     NotInMap(&'static str),
+    /// Deleting a replica would lose data.
+    #[error("replica {0} is not deleted: {1}")]
+    StillNeeded(ReplicaId, &'static str),
+    /// The newcomer of a move was banned, or the move was given up.
+    #[error("group {0} is not to be handed over any more")]
+    NotWanted(GroupId),
     /// A blocking step was interrupted.
     #[error("interrupted by the end of the process")]
     Interrupted,

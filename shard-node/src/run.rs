@@ -1,6 +1,6 @@
 //! From a data folder to a serving node, and back.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use holdfast_certs::{AcceptLimits, ClientAuth, PinnedPeers, ServerTls};
@@ -52,9 +52,11 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
         P256Public::from_point(&member.genesis.map_key).context("the map key of the genesis record")?;
     let cluster = member.settings().cluster;
     let initial = known_view(&member, &map_key)?;
+    let bans = BanList::new();
+    // Before anybody is let in, and not by the task that follows the registry: it may run later than the first call.
+    bans.replace(initial.bans.clone())?;
     let watcher = Watcher::start(registries.clone(), cluster, map_key, initial);
 
-    let bans = BanList::new();
     let runtime = open_runtime(&member, &registries, &watcher, &local, config).await?;
     let host = Arc::new(NodeHost {
         cluster,
@@ -92,11 +94,13 @@ fn known_view(member: &Member, map_key: &P256Public) -> anyhow::Result<View> {
     let verify = |signed| VerifiedMap::verify(signed, member.settings().cluster, map_key).map(Arc::new);
     let map = signed.map(verify).transpose().context("the shard map in the data folder")?;
     Ok(View {
+        index: member.folder.get(files::INDEX)?.unwrap_or_default(),
         map,
         approvals: member.folder.get(files::APPROVALS)?.unwrap_or_default(),
         voters: member.folder.get::<Vec<VoterEndpoint>>(files::VOTERS)?.unwrap_or_default(),
         bans: member.folder.get(files::BANS)?.unwrap_or_default(),
-        ..View::default()
+        // What was wanted then may be done: tasks are the registry's to repeat.
+        tasks: BTreeSet::new(),
     })
 }
 
@@ -174,9 +178,10 @@ fn keep(member: &Member, view: &View) -> Result<(), holdfast_enrol::folder::Fold
     member.folder.put(files::BANS, &view.bans)?;
     if view.index > 0 {
         member.folder.put(files::VOTERS, &view.voters)?;
-        member.folder.put(files::APPROVALS, &view.approvals)?;
+        holdfast_enrol::member::remember(&member.folder, &view.approvals)?;
     }
-    Ok(())
+    // Last: an index without the bans of that moment would refuse them later.
+    member.folder.put(files::INDEX, &view.index)
 }
 
 /// Members by the signed map.

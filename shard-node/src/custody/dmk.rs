@@ -48,6 +48,11 @@ pub async fn found(keeper: &Keeper, group: GroupId) -> Result<Dmk, CustodyError>
         }
         Err(error) => return Err(error),
     };
+    // A step that was interrupted after this point is repeated, and the officers' copy is written once for all: another sealing of the
+    // same key would be refused for ever.
+    if is_deposited(keeper, group, &dmk).await? {
+        return Ok(dmk);
+    }
     let keys = member.machine.keys();
     let own = TpmTarget { ek: &keys.ek, ak_name: keys.ak.name(), srk: &keys.srk };
     let blob = wrap_key(&own, &member.proof.sealing_policy(), dmk.expose_for_wrapping())?;
@@ -60,6 +65,23 @@ pub async fn found(keeper: &Keeper, group: GroupId) -> Result<Dmk, CustodyError>
     let rows = made.into_iter().map(|target| rows::row(member, group, FIRST, target, dmk.kcv())).collect();
     rows::put(member, registries, rows).await?;
     Ok(dmk)
+}
+
+/// Whether the registry has our wraps of this very key. Rows are stored all or none, so the one to us stands for the officers' too.
+async fn is_deposited(keeper: &Keeper, group: GroupId, dmk: &Dmk) -> Result<bool, CustodyError> {
+    let Keeper { member, registries } = keeper;
+    let own = member.settings().node;
+    for signed in rows::get(registries, group).await? {
+        let row = rows::verify(&signed, group, own, member.machine.keys().tls.key())?;
+        let to_us = matches!(&row.target, WrapTarget::Tpm { node, .. } if *node == own);
+        if to_us && row.cluster == member.settings().cluster && row.subject == KeySubject::Dmk(group) {
+            // Another key there means that the officers could not open what this one seals.
+            let (expected, actual) = (row.kcv, dmk.kcv());
+            let mismatch = CustodyError::Mismatch { group, expected, actual };
+            return if expected == actual { Ok(true) } else { Err(mismatch) };
+        }
+    }
+    Ok(false)
 }
 
 /// Takes over the key that a current replica wrapped to this TPM, and keeps it sealed. `sources` are the group's current replicas:

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use holdfast_certs::ExpectedServer;
 use holdfast_consensus::{Member, Pin};
-use holdfast_domain::GroupId;
-use holdfast_enrol::watch::Target;
+use holdfast_domain::{BanSubject, GroupId};
+use holdfast_enrol::watch::{Target, Task};
 use holdfast_proto::{
     node::v1::{ReadinessReply, ReadinessRequest, peer_client::PeerClient},
     registry::v1::ReplicaReport,
@@ -42,6 +42,7 @@ impl Runtime {
         if raft.status().membership.voters == BTreeSet::from([target.replica]) {
             return Ok(());
         }
+        self.check_wanted(group, target)?;
         let newcomer = Newcomer::check(&self.keeper, target.node).await?;
         let dmk = custody::open(&self.keeper.member, group).await?;
         custody::wrap_to(&self.keeper, &newcomer, group, &dmk).await?;
@@ -51,9 +52,22 @@ impl Runtime {
         }
         let applied = raft.status().applied.unwrap_or_default();
         self.until_complete(group, target, applied).await?;
+        // Minutes may have passed, and a target that was told to delete must not become the only voter.
+        self.check_wanted(group, target)?;
         raft.change_membership(BTreeSet::from([target.replica])).await?;
         tracing::info!(%group, to = %target.node, "group handed over");
         Ok(())
+    }
+
+    /// Whether the newest view still wants this move, and its target in good standing.
+    fn check_wanted(&self, group: GroupId, target: &Target) -> Result<(), StepError> {
+        let view = self.view.borrow();
+        let wanted = view.tasks.contains(&(group, Task::HandOver(target.clone())));
+        if wanted && !view.bans.contains(&BanSubject::Node(target.node)) {
+            Ok(())
+        } else {
+            Err(StepError::NotWanted(group))
+        }
     }
 
     /// Until the target has applied up to `index` and lacks no chunk.

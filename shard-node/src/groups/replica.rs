@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use holdfast_consensus::{Member, Pin};
-use holdfast_domain::{GroupId, KeyGeneration, ReplicaDescriptor, ReplicaId};
+use holdfast_domain::{GroupDescriptor, GroupId, KeyGeneration, ReplicaDescriptor, ReplicaId};
 use holdfast_keys::Dmk;
 use holdfast_proto::registry::v1::ReplicaReport;
 use holdfast_store::segments::{SegmentOptions, SegmentStore};
@@ -48,11 +48,12 @@ impl Runtime {
         let engine = Arc::clone(&self.engine);
         let state = tokio::task::spawn_blocking(move || GroupState::open(engine, keys));
         let state = state.await.map_err(|_| StepError::Interrupted)??;
-        let raft = self.consensus.start(group, replica, state.machine()).await?;
         let folder = self.content_of(group, replica);
         let segments =
             tokio::task::spawn_blocking(move || SegmentStore::open(&folder, SegmentOptions::default()));
         let segments = Arc::new(segments.await.map_err(|_| StepError::Interrupted)??);
+        // Last of what can fail: a replica that runs unhosted could not be started again.
+        let raft = self.consensus.start(group, replica, state.machine()).await?;
         let shard = ShardGroup::open(raft, state, segments, self.clock.clone());
         shard.spawn_maintenance();
         self.hosted.insert(Arc::clone(&shard));
@@ -73,27 +74,42 @@ impl Runtime {
         report(self, group, own.replica, ReplicaReport::Founded).await
     }
 
-    /// Deletes what is left of a replica that was handed over: log, records, chunks, key.
-    pub(super) async fn drop_replica(&self, group: GroupId) -> Result<(), StepError> {
-        self.hosted.remove(group);
-        self.retired(|retiring| retiring.remove(&group));
-        let replicas: Vec<_> = self.consensus.stored().into_iter().filter(|(of, _)| *of == group).collect();
-        self.consensus.remove(group).await?;
-        let engine = Arc::clone(&self.engine);
-        let folders: Vec<_> = replicas.iter().map(|(_, replica)| self.content_of(group, *replica)).collect();
-        let deleting = tokio::task::spawn_blocking(move || {
-            for folder in folders {
-                // Chunks are sealed; a folder that stays behind is no leak, only waste.
-                if let Err(error) = std::fs::remove_dir_all(&folder) {
-                    tracing::debug!(folder = %folder.display(), %error, "segments not removed");
-                }
-            }
-            GroupState::destroy(&*engine, group)
-        });
-        deleting.await.map_err(|_| StepError::Interrupted)??;
-        custody::forget(&self.keeper.member, group)?;
-        let replica = replicas.first().map_or(ReplicaId(0), |(_, replica)| *replica);
+    /// Deletes what is left of a replica that was handed over: log, records, chunks, key. Can be repeated; a later replica of the same
+    /// group is not touched.
+    pub(super) async fn drop_replica(&self, group: GroupId, replica: ReplicaId) -> Result<(), StepError> {
+        self.check_droppable(group, replica)?;
+        let of_group = |(of, _): &(GroupId, ReplicaId)| *of == group;
+        let stored: Vec<_> = self.consensus.stored().into_iter().filter(of_group).map(|(_, id)| id).collect();
+        // No log at all may mean that an earlier try was interrupted: whatever else there is goes too.
+        if stored.is_empty() || stored.contains(&replica) {
+            self.hosted.remove(group);
+            self.retired(|retiring| retiring.remove(&group));
+            self.consensus.remove(group).await?;
+            let engine = Arc::clone(&self.engine);
+            let deleting = tokio::task::spawn_blocking(move || GroupState::destroy(&*engine, group));
+            deleting.await.map_err(|_| StepError::Interrupted)??;
+            custody::forget(&self.keeper.member, group)?;
+        }
+        let folder = self.content_of(group, replica);
+        // Chunks are sealed; a folder that stays behind is no leak, only waste.
+        if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
+            tracing::debug!(folder = %folder.display(), %error, "segments not removed");
+        }
         report(self, group, replica, ReplicaReport::Dropped).await
+    }
+
+    /// Deleting cannot be undone, so two others must agree with the registry's task: the signed map, and the group's own membership. A
+    /// move that is given up in the very moment in which it succeeds would otherwise cost the only copy.
+    fn check_droppable(&self, group: GroupId, replica: ReplicaId) -> Result<(), StepError> {
+        let listed = |descriptor: GroupDescriptor| descriptor.replicas.iter().any(|of| of.replica == replica);
+        if self.descriptor(group).is_ok_and(listed) {
+            return Err(StepError::StillNeeded(replica, "the shard map lists it"));
+        }
+        let running = self.consensus.get(group).map(|raft| raft.status());
+        if running.is_some_and(|raft| raft.replica == replica && raft.membership.voters.contains(&replica)) {
+            return Err(StepError::StillNeeded(replica, "it is a voter of its group"));
+        }
+        Ok(())
     }
 
     pub(super) fn content_of(&self, group: GroupId, replica: ReplicaId) -> PathBuf {
