@@ -16,6 +16,7 @@
 mod accept;
 mod authority;
 mod bundle;
+mod certificate_file;
 mod chain;
 mod connections;
 pub mod csr;
@@ -39,6 +40,7 @@ mod verify;
 pub use accept::{AcceptLimits, TlsIo, incoming};
 pub use authority::{Authority, IssueError};
 pub use bundle::{BundleError, TrustBundle};
+pub use certificate_file::{CertificateFileError, read_certificates};
 pub use chain::{CertChain, ChainShapeError};
 pub use connections::Connections;
 pub use csr::Csr;

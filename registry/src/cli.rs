@@ -1,16 +1,15 @@
 //! The command line.
 
 mod arguments;
-mod certificates;
 mod output;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
+use holdfast_certs::read_certificates;
 use holdfast_domain::{PendingId, TpmPolicy};
-use holdfast_enrol::machine::Machine;
-use holdfast_keys::{OneTime, OneTimeKind, random_array, secret_file::read_secret};
+use holdfast_enrol::{machine::Machine, member::read_ticket};
+use holdfast_keys::OneTime;
 use holdfast_sys_core::telemetry;
 
 use self::{
@@ -54,7 +53,7 @@ async fn obey(output: Output, command: Command) -> anyhow::Result<()> {
         }
         Command::Ek { tpm } => {
             quiet()?;
-            output.ek(ek(&tpm).await?)
+            output.ek(Machine::peek(&tpm).await?)
         }
         Command::Completions { shell } => {
             clap_complete::generate(
@@ -101,8 +100,8 @@ async fn init_cluster(output: Output, arguments: InitArguments) -> anyhow::Resul
         share_threshold,
         pcrs: pcrs.0,
         tpm_policy,
-        ek_roots: certificates::read_all(&ek_root)?,
-        ek_chain: certificates::read_all(&machine.ek_chain)?,
+        ek_roots: read_certificates(&ek_root)?,
+        ek_chain: read_certificates(&machine.ek_chain)?,
     };
     let made = init(&options).await?;
     output.init(&options, &made)
@@ -111,7 +110,7 @@ async fn init_cluster(output: Output, arguments: InitArguments) -> anyhow::Resul
 async fn join_registry(output: Output, arguments: JoinArguments) -> anyhow::Result<()> {
     let JoinArguments { machine, registry, root_hash, ticket_file, wait } = arguments;
     let advertise = machine.advertise();
-    let ticket = ticket_file.map(|path| read_ticket(&path)).transpose()?;
+    let ticket = ticket_file.as_deref().map(read_ticket).transpose()?;
     let tell = |id: PendingId| output.pending(id);
     let options = JoinOptions {
         data: &machine.data,
@@ -121,26 +120,11 @@ async fn join_registry(output: Output, arguments: JoinArguments) -> anyhow::Resu
         registries: &registry,
         root: root_hash,
         ticket: ticket.as_ref().map(OneTime::seed),
-        ek_chain: certificates::read_all(&machine.ek_chain)?,
+        ek_chain: read_certificates(&machine.ek_chain)?,
         wait: if wait { Some(&tell) } else { None },
     };
     let joined = join(options).await?;
     output.join(&machine.data, &joined)
-}
-
-fn read_ticket(path: &std::path::Path) -> anyhow::Result<OneTime> {
-    let text = read_secret(path)?;
-    OneTime::parse(OneTimeKind::Ticket, &text).with_context(|| format!("{}", path.display()))
-}
-
-/// The EK of a TPM, without making the machine a member of anything.
-async fn ek(tpm: &str) -> anyhow::Result<holdfast_domain::EkHash> {
-    let name = u64::from_be_bytes(random_array()?);
-    let scratch: PathBuf = std::env::temp_dir().join(format!("holdfast-ek-{name}"));
-    let opened = Machine::open(tpm, scratch.clone(), Vec::new()).await;
-    // Holds nothing but the blob of a key that nobody will use.
-    let _ = std::fs::remove_dir_all(scratch);
-    Ok(opened?.ek())
 }
 
 /// Ready when the process is told to stop.

@@ -3,7 +3,7 @@
 mod ek;
 mod join;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use holdfast_sys_core::telemetry;

@@ -2,11 +2,19 @@
 //!
 //! Data path: a [`machine`] is the replicated state of one group (bytes sealed above it), a [`partition`] is what modules
 //! are given of it, and [`content`] keeps large content in segments beside it.
+//!
+//! Runtime: [`custody`] makes, wraps and opens group keys, [`groups`] founds, hands over, takes over and deletes replicas as the
+//! registry wants, [`modules`] lists what is served, and [`run`] puts a node together.
 
-#![allow(clippy::todo, unused)]
-
+pub mod cli;
+pub mod config;
 pub mod content;
+pub mod custody;
+pub mod groups;
 pub mod inspect;
 pub mod limits;
 pub mod machine;
+pub mod modules;
 pub mod partition;
+pub mod run;
+pub mod services;

@@ -123,7 +123,7 @@ async fn open_runtime(
         keeper: Keeper { member: Arc::clone(member), registries: registries.clone() },
         consensus,
         hosted: Arc::new(HostedGroups::default()),
-        engine: Arc::new(engine) as Arc<dyn Engine>,
+        engine: Arc::new(engine),
         content: member.folder.part("content"),
         view: watcher.view(),
         peers: member.peer_dialer(),

@@ -29,7 +29,10 @@ pub enum ClientAuth {
 
 /// The accepting end of TLS. Clones share one configuration.
 #[derive(Clone)]
-pub struct ServerTls(Arc<ServerConfig>);
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+    identity: LiveIdentity,
+}
 
 impl ServerTls {
     /// Shows `identity` (a registry adds its root, for those who only know its hash), checks clients by `trust`.
@@ -46,17 +49,22 @@ impl ServerTls {
         let mut config = ServerConfig::builder_with_provider(provider::provider())
             .with_protocol_versions(provider::VERSIONS)?
             .with_client_cert_verifier(check)
-            .with_cert_resolver(Arc::new(ServerCert { identity, trust }));
+            .with_cert_resolver(Arc::new(ServerCert { identity: identity.clone(), trust }));
         config.alpn_protocols = vec![ALPN.to_vec()];
         // A resumed session would keep an identity past its leaf, or past its ban.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), identity })
+    }
+
+    /// What is shown to clients. A client need not care whether it has expired: whoever serves must.
+    pub fn identity(&self) -> &LiveIdentity {
+        &self.identity
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.0))
+        TlsAcceptor::from(Arc::clone(&self.config))
     }
 }
 

@@ -171,10 +171,13 @@ async fn serve(
     tracing::info!(address = %member.settings().listen, node = %core.me(), "listening");
     let health = server.health().clone();
     let group = voter.group.clone();
+    let stopping = groups.clone();
     let shutdown = async move {
         shutdown.await;
         // While peers still reach us: the next leader is there before this one is gone.
         group.step_aside(HAND_OVER).await;
+        // Peers' streams end with the groups; the drain would wait for them.
+        stopping.shutdown().await;
     };
     let follower = Follower { voter: Arc::clone(&voter), bans, pinned, known, health, leaf_is_valid: valid };
     tokio::select! {

@@ -245,9 +245,11 @@ impl Voter {
     }
 
     pub(crate) async fn stop(&mut self) {
+        let began = Instant::now();
         let (stop, task) = self.running.take().unwrap();
         drop(stop);
         task.await.unwrap().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(8), "an orderly stop waits for nobody");
     }
 
     /// Runs the folder on the TPM of another machine; the error.

@@ -17,23 +17,11 @@ pub(super) struct Ek {
 
 impl Ek {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let scratch = tempdir()?;
-        let machine = Machine::open(&self.tpm, scratch.clone(), Vec::new()).await;
-        // Holds the blob of a TLS key that nobody will use.
-        let _ = std::fs::remove_dir_all(&scratch);
-        let machine = machine?;
-        let certified = machine.keys().ek_certificate.is_some();
+        let ek = Machine::peek(&self.tpm).await?;
         match self.output {
-            Output::Text => print(&machine.ek().to_string()),
-            Output::Json => print(
-                &serde_json::json!({ "ek": machine.ek().to_string(), "certified": certified }).to_string(),
-            ),
+            Output::Text => print(&ek.to_string()),
+            Output::Json => print(&serde_json::json!({ "ek": ek.to_string() }).to_string()),
         }
         Ok(())
     }
-}
-
-fn tempdir() -> anyhow::Result<std::path::PathBuf> {
-    let name: [u8; 8] = holdfast_keys::random_array()?;
-    Ok(std::env::temp_dir().join(format!("holdfast-ek-{}", hex::encode(name))))
 }

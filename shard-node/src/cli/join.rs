@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
+use holdfast_certs::read_certificates;
 use holdfast_domain::{NodeRole, PendingId, RootHash};
 use holdfast_enrol::member::{Enrolment, enrol, read_ticket};
 use holdfast_keys::OneTime;
@@ -33,7 +33,7 @@ pub(super) struct Join {
     /// File with a one-time ticket.
     #[arg(long, value_name = "FILE")]
     ticket_file: Option<PathBuf>,
-    /// DER certificates between the TPM vendor's root and the EK, where the TPM does not hold them.
+    /// Certificates between the TPM vendor's root and the EK, where the TPM does not hold them, PEM or DER.
     #[arg(long = "ek-chain", value_name = "FILE")]
     ek_chain: Vec<PathBuf>,
     /// Queue for an operator's approval and wait for it.
@@ -47,9 +47,7 @@ pub(super) struct Join {
 impl Join {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let ticket = self.ticket_file.as_deref().map(read_ticket).transpose()?;
-        let read =
-            |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let ek_chain = self.ek_chain.iter().map(read).collect::<Result<_, _>>()?;
+        let ek_chain = read_certificates(&self.ek_chain)?;
         let tell = |id: PendingId| {
             say(&mut std::io::stderr(), &format!("waiting for an operator: holdfast node approve {id}"));
         };

@@ -92,6 +92,19 @@ impl Machine {
         Ok(Self { tpm, keys: Arc::new(keys) })
     }
 
+    /// The EK of a TPM, without making the machine a member of anything.
+    ///
+    /// # Errors
+    /// [`MachineError::Tpm`].
+    pub async fn peek(tcti: &str) -> Result<EkHash, MachineError> {
+        let name: [u8; 8] = holdfast_keys::random_array()?;
+        let scratch = std::env::temp_dir().join(format!("holdfast-ek-{}", hex::encode(name)));
+        let opened = Self::open(tcti, scratch.clone(), Vec::new()).await;
+        // Holds nothing but the blob of a key that nobody will use.
+        let _ = std::fs::remove_dir_all(scratch);
+        Ok(opened?.ek())
+    }
+
     /// Opens the TPM of a data folder and checks that it is the one the folder belongs to.
     ///
     /// # Errors
@@ -241,19 +254,10 @@ fn earlier_proofs(folder: &Folder, newest: &PcrPolicyProof) -> Result<Vec<PcrPol
 
 /// Looks whether a TPM refuses because it is another one.
 async fn swapped_behind(error: MachineError, tcti: &str, expected: EkHash) -> MachineError {
-    let Ok(scratch) = scratch_dir() else { return error };
-    let actual = match Machine::open(tcti, scratch.clone(), Vec::new()).await {
-        Ok(machine) => machine.ek(),
-        Err(_) => expected,
-    };
-    // Holds nothing but the blob of a key that nobody will use.
-    let _ = std::fs::remove_dir_all(scratch);
-    if actual == expected { error } else { MachineError::Swapped { tcti: tcti.to_owned(), expected, actual } }
-}
-
-fn scratch_dir() -> Result<PathBuf, EntropyError> {
-    let name: [u8; 8] = holdfast_keys::random_array()?;
-    Ok(std::env::temp_dir().join(format!("holdfast-tpm-{}", u64::from_be_bytes(name))))
+    match Machine::peek(tcti).await {
+        Ok(actual) if actual != expected => MachineError::Swapped { tcti: tcti.to_owned(), expected, actual },
+        _ => error,
+    }
 }
 
 /// PCR values as `holdfast pcr approve` takes them: `7=HEX 11=HEX`.
