@@ -25,6 +25,8 @@ pub fn hand_over(mut cluster: Cluster) -> anyhow::Result<()> {
     cluster.keep()?;
     cluster.stop()?;
     write_env(&cluster)?;
+    // The operator's context is the only one of its kind; of the clients' one must be chosen.
+    cluster.holdfast().ok(["context", "use", "account-01"])?;
     let folder = cluster.folder().to_owned();
     drop(cluster);
     start_keeper(&folder)

@@ -6,13 +6,16 @@
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, TcpListener},
+    ops::Range,
     sync::{LazyLock, Mutex, PoisonError},
 };
 
 use anyhow::bail;
 
-const FIRST: u16 = 20_000;
-const COUNT: u16 = 12_000;
+/// Servers: what the recorder listens to.
+pub const SERVERS: Range<u16> = 20_000..26_000;
+/// Software TPMs: in a real machine that is a bus on the board and no network.
+const TPMS: Range<u16> = 26_000..32_000;
 
 /// All that this process handed out: its clusters run side by side.
 static TAKEN: LazyLock<Mutex<BTreeSet<u16>>> = LazyLock::new(Mutex::default);
@@ -22,7 +25,7 @@ static TAKEN: LazyLock<Mutex<BTreeSet<u16>>> = LazyLock::new(Mutex::default);
 /// # Errors
 /// All are taken.
 pub fn one() -> anyhow::Result<u16> {
-    run_of(1)
+    run_of(1, SERVERS)
 }
 
 /// The first of two neighbouring ports, as a software TPM needs them.
@@ -30,22 +33,23 @@ pub fn one() -> anyhow::Result<u16> {
 /// # Errors
 /// All are taken.
 pub fn pair() -> anyhow::Result<u16> {
-    run_of(2)
+    run_of(2, TPMS)
 }
 
-fn run_of(length: u16) -> anyhow::Result<u16> {
+fn run_of(length: u16, range: Range<u16>) -> anyhow::Result<u16> {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = range.end.saturating_sub(range.start).saturating_sub(length);
     // Other processes that look at the same time begin elsewhere.
-    let start = u16::try_from(std::process::id().wrapping_mul(131) % u32::from(COUNT)).unwrap_or(0);
-    for step in 0..COUNT {
-        let first = FIRST + (start + step) % COUNT;
+    let begin = u16::try_from(std::process::id().wrapping_mul(131) % u32::from(count)).unwrap_or(0);
+    for step in 0..count {
+        let first = range.start + (begin + step) % count;
         let wanted = first..first.saturating_add(length);
         if wanted.clone().all(|port| !taken.contains(&port) && is_free(port)) {
             taken.extend(wanted);
             return Ok(first);
         }
     }
-    bail!("no free port between {FIRST} and {}", FIRST + COUNT)
+    bail!("no free port in {range:?}")
 }
 
 fn is_free(port: u16) -> bool {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use crate::{process, wait};
+use crate::{ports::SERVERS, process, wait};
 
 /// Kernel buffer in KiB: a burst must not be lost while the disk is busy.
 const BUFFER_KIB: &str = "262144";
@@ -35,20 +35,20 @@ pub struct Recording {
 }
 
 impl Recorder {
-    /// Records all TCP traffic of these ports into `file`.
+    /// Records all TCP traffic of our servers' ports into `file`.
     ///
     /// # Errors
     /// Not root, or no `tcpdump`.
-    pub fn start(file: &Path, log: &Path, ports: &[u16]) -> anyhow::Result<Self> {
+    pub fn start(file: &Path, log: &Path) -> anyhow::Result<Self> {
         if !geteuid().is_root() {
             bail!("recording traffic needs root: run `sudo make demo`");
         }
-        let filter: Vec<_> = ports.iter().map(|port| format!("tcp port {port}")).collect();
+        let filter = format!("tcp portrange {}-{}", SERVERS.start, SERVERS.end - 1);
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "tcpdump", "-i", "lo", "-n", "-s", "0", "-U", "-Z", "root"])
             .args(["-B", BUFFER_KIB, "-w"])
             .arg(file)
-            .arg(filter.join(" or "))
+            .arg(filter)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(process::append(log)?)

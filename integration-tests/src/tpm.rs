@@ -110,9 +110,16 @@ impl Machine {
         Ok(EkAuthority::open(&self.ca)?.root_path())
     }
 
-    /// The intermediate certificate between that root and its EK certificate, as a file.
-    pub fn ek_intermediate(&self) -> PathBuf {
-        self.ca.join("issuercert.pem")
+    /// The intermediate certificate between that root and its EK certificate, as a DER file.
+    ///
+    /// # Errors
+    /// The authority's folder cannot be used.
+    pub fn ek_intermediate(&self) -> anyhow::Result<PathBuf> {
+        let file = self.ca.join("intermediate.der");
+        if !file.exists() {
+            std::fs::write(&file, EkAuthority::open(&self.ca)?.intermediate_der()?)?;
+        }
+        Ok(file)
     }
 }
 

@@ -5,6 +5,10 @@ use std::path::Path;
 use holdfast_sys_core::{config::ConfigError, telemetry::LogFormat};
 use serde::Deserialize;
 
+/// Logs of the program itself; other crates only when something is wrong.
+const DEFAULT_FILTER: &str = "warn,audit=info,tss_esapi=off,openraft=error,\
+    holdfast_shard_node=info,holdfast_sys_core=info,holdfast_consensus=info,holdfast_enrol=info";
+
 /// Smallest cache that is worth having.
 const MIN_CACHE_MIB: u32 = 8;
 
@@ -33,7 +37,7 @@ struct Store {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Human, filter: "info".to_owned() }
+        Self { format: LogFormat::Human, filter: DEFAULT_FILTER.to_owned() }
     }
 }
 

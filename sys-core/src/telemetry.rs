@@ -2,7 +2,7 @@
 //!
 //! No secret is ever a field: key types have no `Debug`, and requests and replies are not logged.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, io::IsTerminal as _, str::FromStr};
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
@@ -76,6 +76,8 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_else(|_| filter.to_owned());
     let parsed = EnvFilter::try_new(&filter).map_err(|source| TelemetryError::Filter { filter, source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    // Colours are for terminals: in a file or a journal they are noise.
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Human => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -52,6 +52,11 @@ impl Needles {
         self.needles.len()
     }
 
+    /// One of them.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        self.needles.get(index).map(|(_, bytes)| bytes.as_slice())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.needles.is_empty()

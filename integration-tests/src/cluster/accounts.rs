@@ -1,6 +1,9 @@
 //! Accounts: clients with their own keys, each a context of the one configuration.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use holdfast_domain::AccountId;
@@ -25,8 +28,19 @@ impl Cluster {
     /// # Errors
     /// It is refused.
     pub fn add_account(&self, context: &str, quota: &str) -> anyhow::Result<Account> {
-        let invite = self.invite(context, quota)?.display().to_string();
-        let mut arguments = vec!["client", "init", "--context", context, "--invite-file", &invite];
+        let invite = self.invite(context, quota)?;
+        self.register(context, &invite)
+    }
+
+    /// Lets a client make its key and register with an invite.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn register(&self, context: &str, invite: &Path) -> anyhow::Result<Account> {
+        let invite = invite.display().to_string();
+        let credential = self.credential_of(context).display().to_string();
+        let mut arguments = vec!["client", "init", "--context", context, "--credential", &credential];
+        arguments.extend(["--invite-file", &invite]);
         let (root_hash, registries) = (self.founded()?.root_hash.clone(), self.registries());
         arguments.extend(["--root-hash", &root_hash]);
         for registry in &registries {
@@ -35,6 +49,11 @@ impl Cluster {
         let answer = self.holdfast().json(arguments).with_context(|| format!("registering {context}"))?;
         let id = answer.get("account").and_then(Value::as_str).context("no account")?;
         Ok(Account { context: context.to_owned(), id: id.parse()?, holdfast: self.holdfast() })
+    }
+
+    /// Where a client's key is.
+    pub fn credential_of(&self, context: &str) -> PathBuf {
+        self.path("accounts").join(context)
     }
 
     /// A one-time invite's file.

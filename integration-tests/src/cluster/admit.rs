@@ -19,7 +19,8 @@ impl Cluster {
         voter.start_and_wait()?;
         let node = voter.node.clone().context("no node id")?;
         self.voters.push(voter);
-        self.promote(&node)
+        self.promote(&node)?;
+        self.use_operator()
     }
 
     /// Makes a learner of the registry's group a voter, and waits for it.
@@ -28,7 +29,7 @@ impl Cluster {
     /// It stays a learner.
     pub fn promote(&self, node: &str) -> anyhow::Result<()> {
         let is = |voter: Option<bool>| -> anyhow::Result<bool> {
-            let rows = self.status()?.voters;
+            let rows = self.status()?.members;
             Ok(rows.iter().any(|row| row.node == node && voter.is_none_or(|voter| row.is_voter == voter)))
         };
         wait::until(AGREE_TIMEOUT, "a learner", || Ok(is(None)?.then_some(())))?;
@@ -71,7 +72,7 @@ impl Cluster {
             let joining = scope.spawn(|| node.join(&registries, &root_hash, &["--wait"]));
             let pending =
                 wait::until(Duration::from_secs(30), "a join in the queue", || cluster.pending(&ek))?;
-            cluster.holdfast().ok(["node", "approve", &pending]).context("approving a join")?;
+            cluster.holdfast().ok(["node", "approve", &pending, "--ek", &ek]).context("approving a join")?;
             joining.join().unwrap_or_else(|_| bail!("the joining thread panicked"))
         })?;
         self.take(node)
@@ -108,7 +109,7 @@ impl Cluster {
         let rows = answer.get("pending").unwrap_or(&answer).as_array().cloned().unwrap_or_default();
         let field = |row: &serde_json::Value, name: &str| row.get(name)?.as_str().map(str::to_owned);
         let row = rows.iter().find(|row| field(row, "ek").as_deref() == Some(ek));
-        Ok(row.and_then(|row| field(row, "id")))
+        Ok(row.and_then(|row| field(row, "pending")))
     }
 
     fn take(&mut self, mut node: Server) -> anyhow::Result<()> {

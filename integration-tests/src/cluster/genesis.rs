@@ -50,10 +50,23 @@ impl Cluster {
         voter.node = Some(field("node")?);
         voter.start_and_wait()?;
         self.voters.push(voter);
-        let credential = self.credential().display().to_string();
-        self.holdfast().ok(["operator", "use", &credential]).context("using the operator's credential")?;
+        self.use_operator()?;
         self.wait_leader()?;
         self.approve_boot(Role::Node, Boot::Good)
+    }
+
+    /// Makes the operator's credential a context that knows all voters.
+    ///
+    /// # Errors
+    /// It is no credential.
+    pub fn use_operator(&self) -> anyhow::Result<()> {
+        let mut arguments = vec!["operator".to_owned(), "use".to_owned()];
+        arguments.push(self.credential().display().to_string());
+        for registry in self.registries() {
+            arguments.extend(["--registry".to_owned(), registry]);
+        }
+        self.holdfast().ok(arguments).context("using the operator's credential")?;
+        Ok(())
     }
 
     /// The operator's credential.
@@ -108,7 +121,7 @@ impl Cluster {
             ("--listen", voter.address()),
             ("--tpm", voter.machine.tcti()),
             ("--ek-root", text(voter.machine.ek_root()?)),
-            ("--ek-chain", text(voter.machine.ek_intermediate())),
+            ("--ek-chain", text(voter.machine.ek_intermediate()?)),
             ("--credential", text(self.credential())),
             ("--shares", text(self.path("shares"))),
             ("--share-count", SHARES.0.to_string()),

@@ -6,7 +6,8 @@
 //! operator/ shares/     what genesis hands to people
 //! config.toml           of `holdfast`: the operator and every account as contexts
 //! accounts/ tickets/ invites/
-//! logs/                 one file a process, and one for all calls of `holdfast`
+//! logs/                 one file a server process
+//! calls.log             every call of `holdfast` (it names files: clients' machines may)
 //! cluster.json          what `holdfast-demo start` needs to start all of this again
 //! ```
 
@@ -112,7 +113,7 @@ impl Cluster {
 
     /// `holdfast` with this cluster's configuration; without a context it is the operator.
     pub fn holdfast(&self) -> Program {
-        let log = self.path("logs/holdfast.log");
+        let log = self.path("calls.log");
         let config = self.path("config.toml");
         Program::new(self.binaries.holdfast(), &log).with_env("HOLDFAST_CONFIG", config.display().to_string())
     }

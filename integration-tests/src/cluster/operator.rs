@@ -1,6 +1,8 @@
 //! What operators ask and do, through `holdfast`.
 
 use anyhow::Context as _;
+use holdfast_domain::{AccountId, Slot};
+use holdfast_registry_state::State;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,7 +15,7 @@ pub struct Status {
     /// Node id of the leader.
     pub leader: Option<String>,
     /// Members of the registry's group.
-    pub voters: Vec<VoterRow>,
+    pub members: Vec<VoterRow>,
     /// Epoch of the map.
     pub map_epoch: u64,
     /// Groups in it.
@@ -31,6 +33,8 @@ pub struct VoterRow {
     pub node: String,
     /// Whether it votes.
     pub is_voter: bool,
+    /// Log index that it holds, as far as the leader knows.
+    pub matched_index: u64,
 }
 
 /// One row of `holdfast shard list`.
@@ -136,6 +140,29 @@ impl Cluster {
             let ready = groups.iter().all(|group| group.state == "ready");
             Ok((ready && !groups.is_empty()).then_some(groups))
         })
+    }
+
+    /// The registry's state as a backup has it.
+    ///
+    /// # Errors
+    /// No voter gives it, or it is none.
+    pub fn export(&self) -> anyhow::Result<State> {
+        let file = self.path("export.state");
+        drop(std::fs::remove_file(&file));
+        self.holdfast().ok(["registry", "export", &file.display().to_string()]).context("exporting")?;
+        State::restore(&std::fs::read(&file).context("reading an export")?).context("an export")
+    }
+
+    /// The group that serves each of these accounts.
+    ///
+    /// # Errors
+    /// There is no map, or an account has no group.
+    pub fn groups_of(&self, accounts: &[AccountId]) -> anyhow::Result<Vec<u32>> {
+        let state = self.export()?;
+        let cluster = state.genesis().context("no genesis")?.cluster;
+        let (_, map) = state.map().context("no map")?;
+        let group = |account: &AccountId| map.group_of(Slot::of_home(cluster, *account));
+        accounts.iter().map(|account| Ok(group(account).context("no group")?.group.0)).collect()
     }
 
     /// Moves a group and waits until it serves from there.

@@ -139,7 +139,14 @@ impl Server {
     }
 
     /// Arguments of `join` that every machine gives.
-    pub fn join_arguments(&self, registries: &[String], root_hash: &str) -> Vec<String> {
+    ///
+    /// # Errors
+    /// Its TPM's certificates cannot be read.
+    pub fn join_arguments(
+        &self,
+        registries: &[String],
+        root_hash: &str,
+    ) -> anyhow::Result<Vec<String>> {
         let mut arguments = vec!["join".to_owned()];
         let mut give = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         give("--data", self.data.display().to_string());
@@ -149,8 +156,8 @@ impl Server {
         give("--root-hash", root_hash.to_owned());
         give("--listen", self.address());
         give("--tpm", self.machine.tcti());
-        give("--ek-chain", self.machine.ek_intermediate().display().to_string());
-        arguments
+        give("--ek-chain", self.machine.ek_intermediate()?.display().to_string());
+        Ok(arguments)
     }
 
     /// Joins with these arguments added, and takes the node id over.
@@ -158,7 +165,7 @@ impl Server {
     /// # Errors
     /// It is refused.
     pub fn join(&mut self, registries: &[String], root_hash: &str, more: &[&str]) -> anyhow::Result<()> {
-        let mut arguments = self.join_arguments(registries, root_hash);
+        let mut arguments = self.join_arguments(registries, root_hash)?;
         arguments.extend(more.iter().map(|&argument| argument.to_owned()));
         let joined = self.cli().json(arguments).with_context(|| format!("joining {}", self.name))?;
         let node = joined.get("node").and_then(|node| node.as_str()).context("no node id")?;

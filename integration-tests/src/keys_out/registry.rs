@@ -1,5 +1,7 @@
 //! Keys in an export of the registry's state.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, ensure};
 use holdfast_domain::{ClusterId, GroupId, Kcv, KeyGeneration, KeySubject, WrapRow, WrapTarget, codec};
 use holdfast_keys::{Crk, Dmk, RecoverySecret, Secret32, custody::recovery_info};
@@ -28,11 +30,10 @@ pub struct RegistryKeys {
 /// Opens every key that an exported state holds for the officers.
 ///
 /// # Errors
-/// The export is no state, or a key in it does not open or is not the one that it claims to be.
-pub fn registry_keys(export: &[u8], recovery: &RecoverySecret) -> anyhow::Result<RegistryKeys> {
-    let state = State::restore(export).context("the export")?;
+/// A key in it does not open or is not the one that it claims to be.
+pub fn registry_keys(state: &State, recovery: &RecoverySecret) -> anyhow::Result<RegistryKeys> {
     let cluster = state.genesis().context("no genesis")?.cluster;
-    let open = Opener { state: &state, cluster, recovery };
+    let open = Opener { state, cluster, recovery };
     let crk = open.all(KeySubject::Crk, Crk::from_secret, Crk::kcv)?;
     let crk = crk.into_iter().map(|(_, key)| key).collect();
     let mut groups = Vec::new();
@@ -73,5 +74,16 @@ impl Opener<'_> {
             }
         }
         Ok(keys)
+    }
+}
+
+impl RegistryKeys {
+    /// The groups' keys by group, oldest generation first.
+    pub fn by_group(&self) -> BTreeMap<GroupId, Vec<(KeyGeneration, &Dmk)>> {
+        let mut groups: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for GroupKey { group, generation, dmk } in &self.groups {
+            groups.entry(*group).or_default().push((*generation, dmk));
+        }
+        groups
     }
 }
