@@ -15,7 +15,7 @@ use holdfast_enrol::{
 };
 use holdfast_keys::{LocalKey, P256Public, derive};
 use holdfast_proto::node::v1::{node_server::NodeServer, peer_server::PeerServer};
-use holdfast_store::{Engine, SledEngine, engine::SledOptions};
+use holdfast_store::{SledEngine, engine::SledOptions};
 use holdfast_sys_core::{BanList, Clock, PlatformServer};
 use tokio::{
     net::TcpListener,
