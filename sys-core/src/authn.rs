@@ -1,9 +1,10 @@
 //! From a connection's identity to the caller of one request.
 //!
 //! The handshake proved the identity once; ban and expiry are checked here for every request, because connections outlive both.
+//! So is the server's own expiry: a process that is cut off from the registry hears of no ban, and serves nobody once its leaf is over.
 
 use holdfast_authz::CallerKind;
-use holdfast_certs::{Peer, PeerIdentity, PinnedPeers};
+use holdfast_certs::{LiveIdentity, Peer, PeerIdentity, PinnedPeers};
 use holdfast_domain::{Reason, SpiffeSubject, TrustDomain};
 
 use crate::{bans::BanList, caller::Caller, clock::Clock};
@@ -19,6 +20,8 @@ pub struct Authenticator {
     bans: BanList,
     pinned: PinnedPeers,
     clock: Clock,
+    /// What the server shows; `None` before it listens.
+    own: Option<LiveIdentity>,
 }
 
 /// Who a request is from, and what kind the rule is asked about.
@@ -44,13 +47,19 @@ pub enum Rejected {
 impl Authenticator {
     /// Accepts identities of one trust domain.
     pub const fn new(trust_domain: TrustDomain, bans: BanList, pinned: PinnedPeers, clock: Clock) -> Self {
-        Self { trust_domain, bans, pinned, clock }
+        Self { trust_domain, bans, pinned, clock, own: None }
+    }
+
+    /// The same for a server that shows this identity.
+    #[must_use]
+    pub fn showing(&self, own: LiveIdentity) -> Self {
+        Self { own: Some(own), ..self.clone() }
     }
 
     /// The caller behind a connection, for a method of `service`.
     ///
     /// # Errors
-    /// [`Rejected`] for an identity that is banned, expired or of another cluster.
+    /// [`Rejected`] for an identity that is banned, expired or of another cluster, and for all of them once the server's own is over.
     pub fn authenticate(&self, peer: &Peer, service: &str) -> Result<Authenticated, Rejected> {
         let Some(identity) = peer.identity.as_deref() else {
             return Ok(Authenticated { caller: Caller::Anonymous, kind: CallerKind::Anonymous });
@@ -61,8 +70,12 @@ impl Authenticator {
         if self.bans.bans(identity) {
             return Err(Rejected::Refused(Reason::Banned));
         }
-        if identity.not_after <= self.clock.now() && !self.is_pinned_for(identity, service) {
+        let (now, pinned) = (self.clock.now(), self.is_pinned_for(identity, service));
+        if identity.not_after <= now && !pinned {
             return Err(Rejected::AsAnonymous(Reason::IdentityExpired));
+        }
+        if self.own.as_ref().is_some_and(|own| own.current().not_after() <= now) && !pinned {
+            return Err(Rejected::AsAnonymous(Reason::NotReady));
         }
         let kind = CallerKind::from(&identity.spiffe.subject);
         let caller = match &identity.spiffe.subject {
@@ -143,6 +156,24 @@ mod tests {
         let after = at(NOT_AFTER, pinned, &BanList::new());
         assert_eq!(after.authenticate(&voter, SERVICE), expired);
         assert!(after.authenticate(&voter, KEY_PINNED_SERVICE).is_ok());
+    }
+
+    #[test]
+    fn a_server_whose_own_leaf_is_over_serves_pinned_voters_alone() {
+        let cluster = holdfast_certs::testing::TestCluster::fresh().unwrap();
+        let own = cluster.node(NodeId::new([7; 16])).unwrap();
+        let voter = identity(SpiffeSubject::Registry(NodeId::new([1; 16])), None);
+        let pinned = PinnedPeers::new([voter.spki_hash].into());
+        let caller = peer(Some(identity(SpiffeSubject::Node(NodeId::new([2; 16])), None)));
+        let end = own.current().not_after();
+        let before = at(UnixMs(end.0 - 1), pinned.clone(), &BanList::new()).showing(own.clone());
+        assert!(before.authenticate(&caller, SERVICE).is_ok());
+        let after = at(end, pinned, &BanList::new()).showing(own);
+        let over = Err(Rejected::AsAnonymous(Reason::NotReady));
+        assert_eq!(after.authenticate(&caller, SERVICE), over);
+        assert_eq!(after.authenticate(&peer(Some(voter.clone())), SERVICE), over);
+        assert!(after.authenticate(&peer(Some(voter)), KEY_PINNED_SERVICE).is_ok());
+        assert!(after.authenticate(&peer(None), SERVICE).is_ok(), "public methods go on");
     }
 
     #[test]

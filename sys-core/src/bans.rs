@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use holdfast_certs::{Connections, PeerIdentity, PinnedPeers};
+use holdfast_certs::{Connections, LiveIdentity, PeerIdentity, PinnedPeers};
 use holdfast_domain::{BanSubject, SpiffeSubject};
 use tokio::sync::watch;
 
@@ -74,9 +74,15 @@ impl BanList {
         self.0.subscribe()
     }
 
-    /// Closes connections of the banned as soon as they are, and those whose certificate expires while they are open.
-    /// Runs until it is dropped.
-    pub async fn enforce(&self, connections: Connections, pinned: PinnedPeers, clock: Clock) {
+    /// Closes connections of the banned as soon as they are, those whose certificate expires while they are open, and all of them when
+    /// the server's own is over: it may not have heard of bans since. Runs until it is dropped.
+    pub async fn enforce(
+        &self,
+        connections: Connections,
+        pinned: PinnedPeers,
+        own: LiveIdentity,
+        clock: Clock,
+    ) {
         let mut changes = self.watch();
         let mut sweep = tokio::time::interval(EXPIRY_SWEEP);
         loop {
@@ -88,8 +94,9 @@ impl BanList {
                 changed = changes.changed() => if changed.is_err() { return },
                 _ = sweep.tick() => {
                     let now = clock.now();
+                    let over = own.current().not_after() <= now;
                     let expired = |identity: &PeerIdentity| {
-                        identity.not_after <= now && !pinned.contains(&identity.spki_hash)
+                        (over || identity.not_after <= now) && !pinned.contains(&identity.spki_hash)
                     };
                     connections.close_where(expired);
                 }

@@ -1,11 +1,10 @@
-//! Configuration files and the permissions of what they point to. Every error names the file, the place and the way out.
+//! Configuration files. Every error names the file, the place and the way out.
 //!
 //! Types that are loaded here derive `Deserialize` with `deny_unknown_fields`: a mistyped key must not be a default.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs::File,
     io::{self, Read as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -46,49 +45,6 @@ pub enum ConfigError {
     },
 }
 
-/// Why a folder or a secret's file is not used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PermissionError {
-    /// It cannot be looked at.
-    #[error("{path}: cannot be opened: check that it exists and that this user may use it")]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Something else is there.
-    #[error("{path} is not a {expected}: point the configuration to one")]
-    Kind {
-        /// Which.
-        path: PathBuf,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// It belongs to another user, who could change it.
-    #[error("{path} belongs to user {owner}, not to user {user} that runs this program: chown {user} {path}")]
-    Owner {
-        /// Which.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// We.
-        user: u32,
-    },
-    /// Others may look or write.
-    #[error("{path} has mode {mode:04o}, so that other users reach it: chmod {wanted:04o} {path}")]
-    Mode {
-        /// Which.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-        /// What it should be.
-        wanted: u32,
-    },
-}
-
 /// Loads a TOML file.
 ///
 /// # Errors
@@ -121,49 +77,10 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigEr
     })
 }
 
-/// Checks that a data folder is a folder that this user owns and nobody else may enter.
-///
-/// # Errors
-/// See [`PermissionError`].
-pub fn check_data_folder(path: &Path) -> Result<(), PermissionError> {
-    check(path, "folder", Metadata::is_dir, 0o700)
-}
-
-/// Checks that a secret's file is a file that this user owns and nobody else may read.
-///
-/// # Errors
-/// See [`PermissionError`].
-pub fn check_secret_file(path: &Path) -> Result<(), PermissionError> {
-    check(path, "file", Metadata::is_file, 0o600)
-}
-
-fn check(
-    path: &Path,
-    expected: &'static str,
-    is_expected: fn(&Metadata) -> bool,
-    wanted: u32,
-) -> Result<(), PermissionError> {
-    let path = path.to_owned();
-    let found = match fs::metadata(&path) {
-        Ok(found) => found,
-        Err(source) => return Err(PermissionError::Open { path, source }),
-    };
-    if !is_expected(&found) {
-        return Err(PermissionError::Kind { path, expected });
-    }
-    let user = rustix::process::geteuid().as_raw();
-    if found.uid() != user {
-        return Err(PermissionError::Owner { path, owner: found.uid(), user });
-    }
-    let mode = found.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(PermissionError::Mode { path, mode, wanted });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use serde::Deserialize;
 
     use super::*;
@@ -208,25 +125,5 @@ mod tests {
         assert_eq!(load::<Example>(&path).unwrap().listen, "x");
         fs::write(&path, "#".repeat(usize::try_from(MAX_CONFIG_BYTES).unwrap() + 1)).unwrap();
         assert!(matches!(load::<Example>(&path), Err(ConfigError::TooLarge { .. })));
-    }
-
-    #[test]
-    fn what_others_may_reach_is_refused_with_the_command_that_mends_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("key");
-        fs::write(&file, "secret").unwrap();
-        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        mode(&file, 0o640);
-        let text = check_secret_file(&file).unwrap_err().to_string();
-        assert!(text.contains("chmod 0600") && text.contains("0640"), "{text}");
-        mode(&file, 0o400);
-        check_secret_file(&file).unwrap();
-        mode(folder.path(), 0o755);
-        assert!(check_data_folder(folder.path()).unwrap_err().to_string().contains("chmod 0700"));
-        mode(folder.path(), 0o700);
-        check_data_folder(folder.path()).unwrap();
-        assert!(matches!(check_data_folder(&file), Err(PermissionError::Kind { .. })));
-        assert!(matches!(check_secret_file(folder.path()), Err(PermissionError::Kind { .. })));
-        assert!(matches!(check_secret_file(&file.join("x")), Err(PermissionError::Open { .. })));
     }
 }

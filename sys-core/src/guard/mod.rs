@@ -17,6 +17,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use holdfast_certs::LiveIdentity;
 use http::{Request, Response};
 use tonic::body::Body;
 use tower_layer::Layer;
@@ -29,14 +30,20 @@ use crate::{authn::Authenticator, errors::Refusal, limits::MAX_MESSAGE_BYTES, ru
 pub struct Guard(Arc<Checks>);
 
 struct Checks {
-    rules: RuleTable,
+    rules: Arc<RuleTable>,
     authenticator: Authenticator,
 }
 
 impl Guard {
     /// Guards the methods of `rules`.
     pub fn new(rules: RuleTable, authenticator: Authenticator) -> Self {
-        Self(Arc::new(Checks { rules, authenticator }))
+        Self(Arc::new(Checks { rules: Arc::new(rules), authenticator }))
+    }
+
+    /// The same for a server that shows this identity.
+    pub(crate) fn showing(&self, own: LiveIdentity) -> Self {
+        let Checks { rules, authenticator } = &*self.0;
+        Self(Arc::new(Checks { rules: Arc::clone(rules), authenticator: authenticator.showing(own) }))
     }
 }
 

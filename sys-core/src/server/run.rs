@@ -29,6 +29,9 @@ impl PlatformServer {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServeError> {
         let connections = Connections::new();
+        let own = tls.identity().clone();
+        let enforce =
+            self.bans.enforce(connections.clone(), self.pinned.clone(), own.clone(), self.clock.clone());
         let incoming = holdfast_certs::incoming(listener, tls, connections.clone(), limits);
         let (draining, drain) = oneshot::channel::<()>();
         let signal = async {
@@ -38,12 +41,12 @@ impl PlatformServer {
             let _ = draining.send(());
         };
         let serving = transport()
-            .layer(self.guard.clone())
+            .layer(self.guard.showing(own))
             .add_routes(self.routes.clone())
             .serve_with_incoming_shutdown(incoming, signal);
         tokio::select! {
             served = serving => Ok(served?),
-            () = self.bans.enforce(connections.clone(), self.pinned.clone(), self.clock.clone()) => Ok(()),
+            () = enforce => Ok(()),
             () = cut_off(drain, connections) => Ok(()),
         }
     }
