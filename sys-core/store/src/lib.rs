@@ -1,6 +1,5 @@
 //! Encrypted tablespaces over an embedded storage engine, and the segment files of large content.
 //!
-//! - [`folder`]: one data folder belongs to one node of one cluster, and to one process at a time.
 //! - [`engine`]: the small ordered key-value trait that the rest of the system sees, over sled and over redb.
 //! - [`records`]: how a record's key, head and body look on disk, and what each seal authenticates.
 //! - [`segments`]: append-only files of sealed chunks.
@@ -10,7 +9,6 @@
 
 pub mod durability;
 pub mod engine;
-pub mod folder;
 pub mod limits;
 pub mod records;
 pub mod segments;
@@ -20,5 +18,4 @@ mod space;
 
 pub use durability::{SyncFailed, abort_on_failed_sync};
 pub use engine::{Batch, Engine, EngineError, KeyRange, Page, RedbEngine, Row, ScanLimit, SledEngine, View};
-pub use folder::{DataFolder, FolderError, FolderIdentity};
 pub use segments::{SegmentError, SegmentStore};
