@@ -1,5 +1,7 @@
 //! Crates depend downwards only, and each dangerous library has one owner.
 
+#![expect(clippy::expect_used, reason = "a test file: its helpers may end the test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
