@@ -34,6 +34,9 @@ pub struct Housekeeping {
     rounds: u32,
 }
 
+/// What must hold, and what changes.
+type Changes = (Vec<Pre>, Vec<Op>);
+
 impl ShardGroup {
     /// Keeps house until the group is dropped or the task aborted.
     pub fn spawn_maintenance(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
@@ -179,7 +182,7 @@ impl ShardGroup {
     }
 
     /// Ends an upload, unless it was published meanwhile: then its row is gone.
-    fn expire(&self, file: FileId, upload_row: Blob) -> Result<Option<(Vec<Pre>, Vec<Op>)>, Refusal> {
+    fn expire(&self, file: FileId, upload_row: Blob) -> Result<Option<Changes>, Refusal> {
         let Some(value) = self.state().read().get_raw(Table::Records, &upload_row.0)? else {
             return Ok(None);
         };

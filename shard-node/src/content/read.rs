@@ -24,9 +24,10 @@ pub(crate) struct OpenContent {
     file: FileId,
     upload: UploadId,
     key: FileKey,
-    /// Declared size; tells which chunk is the last.
+    /// Bytes of the whole; they tell which chunk is the last.
+    whole: u64,
+    /// Bytes that can be read.
     size: u64,
-    readable: u64,
     chunks: Chunks,
 }
 
@@ -48,16 +49,16 @@ impl ShardGroup {
                 let FileRecord { key, fields, .. } = record;
                 let chunks = self.durable_chunks(fields.file)?;
                 let bytes = u64::try_from(chunks.len()).unwrap_or(u64::MAX).saturating_mul(CHUNK_BYTES_U64);
-                let (file, size) = (fields.file, fields.size);
-                let (readable, chunks) = (bytes.min(size), Chunks::Staged(chunks));
-                Ok(OpenContent { file, upload, key, size, readable, chunks })
+                let (file, whole) = (fields.file, fields.size);
+                let (size, chunks) = (bytes.min(whole), Chunks::Staged(chunks));
+                Ok(OpenContent { file, upload, key, whole, size, chunks })
             }
             ContentId::Published(file) => {
                 let rows = self.rows(at)?.ok_or_else(not_found)?;
                 let FileRecord { key, fields, .. } = rows.content_row(file)?.ok_or_else(not_found)?;
-                let (upload, size) = (fields.upload, fields.size);
+                let (upload, whole) = (fields.upload, fields.size);
                 let chunks = Chunks::Published(Mutex::default());
-                Ok(OpenContent { file, upload, key, size, readable: size, chunks })
+                Ok(OpenContent { file, upload, key, whole, size: whole, chunks })
             }
         }
     }
@@ -65,7 +66,7 @@ impl ShardGroup {
     /// Blocks.
     fn read_chunk(&self, content: &OpenContent, index: u32) -> Result<Bytes, Refusal> {
         let not_found = || Refusal::new(Reason::NotFound);
-        if u64::from(index).saturating_mul(CHUNK_BYTES_U64) >= content.readable {
+        if u64::from(index).saturating_mul(CHUNK_BYTES_U64) >= content.size {
             return Err(not_found());
         }
         let chunk = self.chunk_of(content, index)?.ok_or_else(not_found)?;
@@ -78,8 +79,8 @@ impl ShardGroup {
             return Err(Refusal::new(Reason::Internal)
                 .because(format!("chunk {} is not the manifest's", chunk.chunk())));
         }
-        let OpenContent { file, upload, key, size, .. } = content;
-        let context = context(*file, *upload, index, size.div_ceil(CHUNK_BYTES_U64));
+        let OpenContent { file, upload, key, whole, .. } = content;
+        let context = context(*file, *upload, index, whole.div_ceil(CHUNK_BYTES_U64));
         open_chunk(key, &context, &sealed).map(Bytes::from).map_err(refusals::aead)
     }
 
@@ -128,7 +129,7 @@ struct HomeContent {
 #[async_trait]
 impl Content for HomeContent {
     fn size(&self) -> u64 {
-        self.content.readable
+        self.content.size
     }
 
     async fn read_chunk(&self, index: u32) -> Result<Bytes, Refusal> {

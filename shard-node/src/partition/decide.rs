@@ -17,8 +17,10 @@ use super::{
     refusals,
     rows::{Found, HomeRows},
 };
-use crate::limits::COMMIT_HEADROOM_BYTES;
-use crate::machine::{self, Batch, Blob, GroupRow, Pre, SlotRow, slot_key};
+use crate::{
+    limits::COMMIT_HEADROOM_BYTES,
+    machine::{self, Batch, Blob, GroupRow, Pre, SlotRow, slot_key},
+};
 
 /// A command of a module.
 #[derive(Debug, Clone)]

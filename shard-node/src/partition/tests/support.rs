@@ -114,7 +114,7 @@ impl Node {
         let node = Arc::new(NodeHost {
             cluster: CLUSTER,
             groups: hosted,
-            map: Arc::clone(&map) as Arc<dyn MapSource>,
+            map: map.clone(),
             clock,
             cursor_key: derive::cursor_key(&local),
         });
