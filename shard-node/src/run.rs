@@ -154,6 +154,7 @@ async fn assemble(
 
 /// Takes over what each view says: bans at once, and the rest into the folder for the next start.
 async fn follow(member: Arc<Member>, mut view: watch::Receiver<Arc<View>>, bans: BanList) {
+    let mut kept: Option<Arc<View>> = None;
     loop {
         let current = Arc::clone(&view.borrow_and_update());
         if let Err(error) = bans.replace(current.bans.clone()) {
@@ -161,9 +162,15 @@ async fn follow(member: Arc<Member>, mut view: watch::Receiver<Arc<View>>, bans:
             tracing::error!(%error, "stopping");
             std::process::exit(1);
         }
-        let kept = keep(&member, &current);
-        if let Err(error) = kept {
-            tracing::error!(error = %holdfast_domain::causes(&error), "what the registry says is not kept on disk");
+        let (to, new, before) = (Arc::clone(&member), Arc::clone(&current), kept.clone());
+        // Syncing blocks, and the next bans wait for it: only what changed is written.
+        let keeping = tokio::task::spawn_blocking(move || keep(&to, &new, before.as_deref()));
+        match keeping.await {
+            Ok(Ok(())) => kept = Some(current),
+            Ok(Err(error)) => {
+                tracing::error!(error = %holdfast_domain::causes(&error), "what the registry says is not kept on disk");
+            }
+            Err(_) => return,
         }
         if view.changed().await.is_err() {
             return;
@@ -171,13 +178,26 @@ async fn follow(member: Arc<Member>, mut view: watch::Receiver<Arc<View>>, bans:
     }
 }
 
-fn keep(member: &Member, view: &View) -> Result<(), holdfast_enrol::folder::FolderError> {
-    if let Some(map) = &view.map {
+fn keep(
+    member: &Member,
+    view: &View,
+    before: Option<&View>,
+) -> Result<(), holdfast_enrol::folder::FolderError> {
+    if let Some(map) = &view.map
+        && before.and_then(|before| before.map.as_ref()).is_none_or(|before| before.signed != map.signed)
+    {
         member.folder.put(files::MAP, &map.signed)?;
     }
-    member.folder.put(files::BANS, &view.bans)?;
-    if view.index > 0 {
+    if before.is_none_or(|before| before.bans != view.bans) {
+        member.folder.put(files::BANS, &view.bans)?;
+    }
+    if view.index == 0 {
+        return Ok(());
+    }
+    if before.is_none_or(|before| before.voters != view.voters) {
         member.folder.put(files::VOTERS, &view.voters)?;
+    }
+    if before.is_none_or(|before| before.approvals != view.approvals) {
         holdfast_enrol::member::remember(&member.folder, &view.approvals)?;
     }
     // Last: an index without the bans of that moment would refuse them later.

@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use holdfast_domain::{
-    EkHash, Genesis, GroupId, JoinEvidence, NodeId, NodeRole, OperatorKey, OperatorRequest, Reason,
-    SignedAdmission, UnixMs, WrapTarget, codec, evidence::MAX_EVIDENCE,
+    ClusterId, EkHash, Genesis, GroupId, JoinEvidence, NodeId, NodeRole, OperatorKey, OperatorRequest,
+    PcrApproval, PolicyEpoch, Reason, SignedAdmission, UnixMs, WrapTarget, codec, evidence::MAX_EVIDENCE,
 };
 use holdfast_keys::Dmk;
 use holdfast_proto::registry::v1::{GetEvidenceReply, GetEvidenceRequest, custody_client::CustodyClient};
@@ -36,7 +36,8 @@ impl Newcomer {
     }
 }
 
-/// Wraps a group's key to a checked machine and stores the wrap at the registry.
+/// Wraps a group's key to a checked machine and stores the wrap at the registry. It is sealed under the newest policy epoch of
+/// `approvals`: what this process was started under may have been revoked since, and with it the boot states that would open the wrap.
 ///
 /// # Errors
 /// See [`CustodyError`].
@@ -45,16 +46,24 @@ pub async fn wrap_to(
     newcomer: &Newcomer,
     group: GroupId,
     dmk: &Dmk,
+    approvals: &[PcrApproval],
 ) -> Result<(), CustodyError> {
     let Keeper { member, registries } = keeper;
     let attested = &newcomer.attested;
     let policy_key = PolicyKey::new(&member.genesis.pcr_policy_key)?;
-    let policy =
-        policy_key.sealing_policy(member.genesis.cluster, NodeRole::Node, member.proof.policy_epoch());
+    let cluster = member.genesis.cluster;
+    let epoch = newest_epoch(&policy_key, cluster, approvals).max(Some(member.proof.policy_epoch()));
+    let policy = policy_key.sealing_policy(cluster, NodeRole::Node, epoch.unwrap_or_default());
     let blob = wrap_key(&attested.wrap_target(), &policy, dmk.expose_for_wrapping())?;
     let srk_name = attested.srk().name().as_bytes().to_vec();
     let target = WrapTarget::Tpm { node: attested.node_id(), srk_name, blob };
     rows::put(member, registries, vec![rows::row(member, group, FIRST, target, dmk.kcv())]).await
+}
+
+/// The newest epoch in which the operators' policy key approved anything for nodes; nobody else can raise it.
+fn newest_epoch(key: &PolicyKey, cluster: ClusterId, approvals: &[PcrApproval]) -> Option<PolicyEpoch> {
+    let of_nodes = approvals.iter().filter(|approval| approval.role == NodeRole::Node);
+    of_nodes.filter_map(|approval| key.verify(cluster, approval).ok()).map(|proof| proof.policy_epoch()).max()
 }
 
 pub(super) async fn check(
@@ -133,4 +142,37 @@ fn admits(request: &OperatorRequest, attested: &AttestedNode) -> bool {
 fn now() -> UnixMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_domain::{PcrSelection, PcrValue};
+    use holdfast_keys::{Signer as _, SoftSigner};
+    use holdfast_tpm_verify::approval::approval_message;
+
+    use super::*;
+
+    const CLUSTER: ClusterId = ClusterId::new([1; 16]);
+
+    fn approval(signer: &SoftSigner, role: NodeRole, epoch: u32) -> PcrApproval {
+        let selection = PcrSelection::try_from(vec![7]).unwrap();
+        let pcrs = vec![PcrValue { index: 7, digest: [1; 32] }];
+        let policy_epoch = PolicyEpoch(epoch);
+        let message = approval_message(CLUSTER, role, policy_epoch, &selection, &pcrs).unwrap();
+        PcrApproval { role, policy_epoch, selection, pcrs, signature: signer.sign(&message).unwrap() }
+    }
+
+    #[test]
+    fn keys_go_to_newcomers_under_the_newest_epoch_that_the_policy_key_signed_for_nodes() {
+        let (signer, stranger) = (SoftSigner::generate().unwrap(), SoftSigner::generate().unwrap());
+        let key = PolicyKey::new(&signer.public().to_point()).unwrap();
+        let approvals = [
+            approval(&signer, NodeRole::Node, 1),
+            approval(&signer, NodeRole::Node, 2),
+            approval(&signer, NodeRole::Registry, 3),
+            approval(&stranger, NodeRole::Node, 9),
+        ];
+        assert_eq!(newest_epoch(&key, CLUSTER, &approvals), Some(PolicyEpoch(2)));
+        assert_eq!(newest_epoch(&key, CLUSTER, &[]), None);
+    }
 }

@@ -45,7 +45,8 @@ impl Runtime {
         self.check_wanted(group, target)?;
         let newcomer = Newcomer::check(&self.keeper, target.node).await?;
         let dmk = custody::open(&self.keeper.member, group).await?;
-        custody::wrap_to(&self.keeper, &newcomer, group, &dmk).await?;
+        let approvals = self.view.borrow().approvals.clone();
+        custody::wrap_to(&self.keeper, &newcomer, group, &dmk, &approvals).await?;
         let member = Member { node: target.node, address: target.address.clone(), pin: Pin::Certificate };
         if !raft.status().membership.members.contains_key(&target.replica) {
             raft.add_learner(target.replica, member).await?;
