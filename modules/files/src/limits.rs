@@ -11,6 +11,9 @@ pub const MAX_INLINE_BYTES: usize = 16 * 1024;
 /// Largest file: its manifest pages still fit one batch of the store.
 pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 
+/// Most files of one home: the quota counts content, and a file without any still takes a record with its name.
+pub const MAX_FILES: u64 = 1_000_000;
+
 /// Most content bytes in one message of a transfer: one chunk.
 pub const MAX_DATA_BYTES: usize = 256 * 1024;
 

@@ -7,7 +7,10 @@ use holdfast_sys_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::rows::{decode, encode, key};
+use crate::{
+    limits::MAX_FILES,
+    rows::{decode, encode, key},
+};
 
 /// The usage record of a home. Every change of a file changes it in the same command, so it is also what orders those changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -61,13 +64,10 @@ impl Usage {
         Ok(Settled { live: live.len(), drops })
     }
 
-    /// Whether files and uploads fit.
+    /// Whether files and uploads fit, in bytes and in number.
     pub(crate) fn check(&self, quota_bytes: u64) -> Result<(), Refusal> {
-        if self.used_bytes.saturating_add(self.reserved_bytes) <= quota_bytes {
-            Ok(())
-        } else {
-            Err(Reason::QuotaExceeded.into())
-        }
+        let fits = self.used_bytes.saturating_add(self.reserved_bytes) <= quota_bytes;
+        if fits && self.files <= MAX_FILES { Ok(()) } else { Err(Reason::QuotaExceeded.into()) }
     }
 }
 
@@ -75,4 +75,18 @@ impl Usage {
 pub(crate) struct Settled {
     pub(crate) live: usize,
     pub(crate) drops: Vec<Op>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_without_content_have_a_limit_too() {
+        let full = Usage { files: MAX_FILES, ..Usage::default() };
+        assert!(full.check(0).is_ok());
+        let mut over = full;
+        over.replace(None, 0);
+        assert_eq!(over.check(u64::MAX).unwrap_err().reason(), Reason::QuotaExceeded);
+    }
 }

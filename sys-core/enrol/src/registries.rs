@@ -70,6 +70,8 @@ impl Registries {
         }
         members.addresses.sort_by_key(|address| !voters.iter().any(|voter| voter.address == *address));
         members.addresses.truncate(MAX_MEMBERS);
+        let Members { addresses, channels } = &mut *members;
+        channels.retain(|address, _| addresses.contains(address));
     }
 
     /// All known addresses, most promising first.
