@@ -30,7 +30,7 @@ fmt: ## format everything
 
 bench: setup ## measure, and write bench/results/latest.json
 	cargo build --release --workspace --bins
-	@target/release/holdfast-bench
+	@TSS2_LOG=all+NONE target/release/holdfast-bench
 
 clean: ## remove build products and a kept demo
 	rm -rf target demo

@@ -59,7 +59,7 @@ fn restart(running: &mut Running) -> anyhow::Result<f64> {
     running.node()?.start()?;
     let runtime = running.runtime.handle().clone();
     let account = running.accounts(1)?.first().context("no client")?;
-    let answered = runtime.block_on(tokio::time::timeout(PATIENCE, until_answered(account)));
+    let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, until_answered(account)).await });
     answered.context("the node did not answer after its start")?;
     Ok(ms(begin.elapsed()))
 }
