@@ -9,7 +9,7 @@ use holdfast_consensus::{
 };
 use holdfast_domain::{BanSubject, GroupId, NodeRole, ReplicaId, ShardMap, Signed, VoterEndpoint};
 use holdfast_enrol::{
-    member::{Member, files, keep_renewed},
+    member::{Member, MemberError, files, genuine, keep_renewed, remember},
     registries::Registries,
     watch::{VerifiedMap, View, Watcher},
 };
@@ -178,11 +178,7 @@ async fn follow(member: Arc<Member>, mut view: watch::Receiver<Arc<View>>, bans:
     }
 }
 
-fn keep(
-    member: &Member,
-    view: &View,
-    before: Option<&View>,
-) -> Result<(), holdfast_enrol::folder::FolderError> {
+fn keep(member: &Member, view: &View, before: Option<&View>) -> Result<(), MemberError> {
     if let Some(map) = &view.map
         && before.and_then(|before| before.map.as_ref()).is_none_or(|before| before.signed != map.signed)
     {
@@ -198,10 +194,10 @@ fn keep(
         member.folder.put(files::VOTERS, &view.voters)?;
     }
     if before.is_none_or(|before| before.approvals != view.approvals) {
-        holdfast_enrol::member::remember(&member.folder, &view.approvals)?;
+        remember(&member.folder, &genuine(&member.genesis, &view.approvals)?)?;
     }
     // Last: an index without the bans of that moment would refuse them later.
-    member.folder.put(files::INDEX, &view.index)
+    Ok(member.folder.put(files::INDEX, &view.index)?)
 }
 
 /// Members by the signed map.

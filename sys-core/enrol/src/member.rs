@@ -20,7 +20,7 @@ use crate::{
     machine::{LOCAL_KEY, Machine, MachineError},
 };
 
-pub use approvals::remember;
+pub use approvals::{genuine, remember};
 pub use join::{Enrolment, enrol};
 pub use renewal::keep_renewed;
 pub use ticket::{TicketError, read_ticket};

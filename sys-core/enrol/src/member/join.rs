@@ -77,7 +77,7 @@ pub async fn enrol(options: Enrolment<'_>) -> Result<(Folder, Machine, Box<Grant
 pub(super) fn keep(folder: &Folder, granted: &Granted) -> Result<(), MemberError> {
     folder.put(files::BUNDLE, &granted.bundle)?;
     folder.put(files::GENESIS, &granted.signed_genesis)?;
-    super::remember(folder, &granted.approvals)?;
+    super::remember(folder, &super::genuine(&granted.genesis, &granted.approvals)?)?;
     folder.put(files::VOTERS, &granted.voters)?;
     folder.put(files::TLS_CHAIN, &granted.tls_chain)?;
     Ok(folder.put(files::LISTENER_CHAIN, &granted.listener_chain)?)
