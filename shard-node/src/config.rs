@@ -9,9 +9,6 @@ use serde::Deserialize;
 const DEFAULT_FILTER: &str = "warn,audit=info,tss_esapi=off,openraft=error,\
     holdfast_shard_node=info,holdfast_sys_core=info,holdfast_consensus=info,holdfast_enrol=info";
 
-/// What is logged unless the file says otherwise. The TPM library calls each refusal an error, and the consensus library each step news.
-const DEFAULT_FILTER: &str = "info,tss_esapi=off,openraft=error";
-
 /// Smallest cache that is worth having.
 const MIN_CACHE_MIB: u32 = 8;
 
