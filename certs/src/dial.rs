@@ -78,7 +78,7 @@ pub enum DialError {
     #[error("{0} did not answer within {secs} s", secs = DIAL_TIMEOUT.as_secs())]
     Timeout(String),
     /// The server is not the one that was dialed.
-    #[error("refused the server at {address}")]
+    #[error("{}refused the server at {address}", .source.reason().map(|reason| format!("{reason}: ")).unwrap_or_default())]
     Server {
         /// Where.
         address: String,

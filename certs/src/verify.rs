@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use holdfast_domain::{SpiffeSubject, SpkiHash, UnixMs};
+use holdfast_domain::{Reason, SpiffeSubject, SpkiHash, UnixMs};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
@@ -90,6 +90,19 @@ pub enum VerifyError {
         /// Who answered.
         actual: SpiffeSubject,
     },
+}
+
+impl VerifyError {
+    /// The stable reason, where there is one: the peer is of another cluster, or in another role.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Chain(webpki::Error::UnknownIssuer) | Self::NotThePinnedRoot | Self::TrustDomain => {
+                Some(Reason::WrongCluster)
+            }
+            Self::NotExpected { .. } | Self::Kind { .. } => Some(Reason::WrongRole),
+            _ => None,
+        }
+    }
 }
 
 /// Checks a chain against a trust bundle.

@@ -44,7 +44,7 @@ pub enum Error {
         last: String,
     },
     /// A server that could not prove who it is.
-    #[error("cannot {action}: refused the server at {address}")]
+    #[error("cannot {action}: refused the server at {address}{}", .source.reason().map(|reason| format!(" [{reason}]")).unwrap_or_default())]
     Untrusted {
         /// What was attempted.
         action: String,

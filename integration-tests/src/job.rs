@@ -24,26 +24,14 @@ pub struct Pace {
 
 impl Pace {
     /// For people.
-    pub const DEMO: Self = Self {
-        registry_away: Duration::from_secs(120),
-        large_file: 160 << 20,
-        accounts: 16,
-        groups: 8,
-    };
+    pub const DEMO: Self =
+        Self { registry_away: Duration::from_secs(120), large_file: 160 << 20, accounts: 16, groups: 8 };
     /// For people in a hurry.
-    pub const QUICK: Self = Self {
-        registry_away: Duration::from_secs(10),
-        large_file: 80 << 20,
-        accounts: 16,
-        groups: 8,
-    };
+    pub const QUICK: Self =
+        Self { registry_away: Duration::from_secs(10), large_file: 80 << 20, accounts: 16, groups: 8 };
     /// For tests.
-    pub const TEST: Self = Self {
-        registry_away: Duration::from_secs(10),
-        large_file: 24 << 20,
-        accounts: 3,
-        groups: 3,
-    };
+    pub const TEST: Self =
+        Self { registry_away: Duration::from_secs(10), large_file: 24 << 20, accounts: 3, groups: 3 };
 }
 
 /// An account and what it stores.

@@ -90,6 +90,14 @@ impl Process {
     /// It does not end in time or ends with a failure.
     pub fn terminate(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::TERM)?;
+        self.wait_for_order()
+    }
+
+    /// Waits for the orderly end of a process that was told to stop.
+    ///
+    /// # Errors
+    /// It does not end in time or ends with a failure.
+    pub fn wait_for_order(&mut self) -> anyhow::Result<()> {
         let status = self.wait(STOP_TIMEOUT)?;
         if !status.success() {
             bail!("{} ended with {status} on SIGTERM", self.name);

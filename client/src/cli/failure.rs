@@ -94,6 +94,7 @@ impl Failure {
 
     fn reason(&self) -> Option<Reason> {
         match self {
+            Self::Sdk(Error::Untrusted { source, .. }) => source.reason(),
             Self::Sdk(error) => match error.kind() {
                 ErrorKind::Refused(reason) => Some(reason),
                 _ => None,
@@ -104,8 +105,8 @@ impl Failure {
 
     /// The way out, where there is a usual one.
     fn hint(&self) -> Option<&'static str> {
-        if let Some(reason) = self.reason() {
-            return hint_for(reason);
+        if let Some(hint) = self.reason().and_then(hint_for) {
+            return Some(hint);
         }
         let Self::Sdk(error) = self else { return None };
         match error {

@@ -3,8 +3,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a demonstration talks to whoever runs it")]
 
 use std::{
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
 use anyhow::{Context as _, bail};
@@ -16,6 +17,9 @@ use holdfast_integration_tests::{
     report::{Report, bytes},
     steps,
 };
+
+/// Switches libtss2's own log off.
+const TPM_LOG: &str = "TSS2_LOG";
 
 /// Runs Holdfast's whole job on this machine: three voters, five nodes, software TPMs, real files, faults and refusals.
 #[derive(Debug, Parser)]
@@ -34,11 +38,11 @@ struct Arguments {
     #[arg(long)]
     keep: bool,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Subcommands>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Subcommands {
     /// Starts a kept cluster and holds it until told to stop
     #[command(hide = true)]
     KeepRunning {
@@ -48,9 +52,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = quiet_tpm_library() {
+        eprintln!("demo: {error:#}");
+    }
     let Arguments { input, dir, quick, keep, command } = Arguments::parse();
     let done = match command {
-        Some(Command::KeepRunning { dir }) => keep::run(&dir),
+        Some(Subcommands::KeepRunning { dir }) => keep::run(&dir),
         None => demonstrate(input.as_deref(), &dir, if quick { Pace::QUICK } else { Pace::DEMO }, keep),
     };
     match done {
@@ -60,6 +67,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// libtss2 reads this once, from the environment that its process was started with.
+fn quiet_tpm_library() -> anyhow::Result<()> {
+    if std::env::var_os(TPM_LOG).is_some() {
+        return Ok(());
+    }
+    let own = std::env::current_exe().context("where is this program?")?;
+    let mut again = Command::new(own);
+    Err(again.args(std::env::args_os().skip(1)).env(TPM_LOG, "all+NONE").exec()).context("starting again")
 }
 
 fn demonstrate(input: Option<&Path>, dir: &Path, pace: Pace, keep: bool) -> anyhow::Result<()> {

@@ -149,10 +149,32 @@ impl Cluster {
     /// # Errors
     /// A process does not end as it should.
     pub fn stop(&mut self) -> anyhow::Result<()> {
-        for server in self.nodes.iter_mut().chain(&mut self.voters) {
-            server.stop().with_context(|| format!("stopping {}", server.name()))?;
-            server.machine.power_off();
+        stop_all(&mut self.nodes)?;
+        stop_all(&mut self.voters)?;
+        self.servers().for_each(|server| server.machine.power_off());
+        Ok(())
+    }
+
+    /// Stops all voters; the nodes go on.
+    ///
+    /// # Errors
+    /// A process does not end as it should.
+    pub fn stop_voters(&mut self) -> anyhow::Result<()> {
+        stop_all(&mut self.voters)
+    }
+
+    /// Starts all voters again and waits for a leader.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub fn start_voters(&mut self) -> anyhow::Result<()> {
+        for voter in &mut self.voters {
+            voter.start()?;
         }
+        for voter in &mut self.voters {
+            voter.wait_listening()?;
+        }
+        self.wait_leader()?;
         Ok(())
     }
 
@@ -216,6 +238,16 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+fn stop_all(servers: &mut [Server]) -> anyhow::Result<()> {
+    for server in servers.iter_mut() {
+        server.begin_stop()?;
+    }
+    for server in servers {
+        server.finish_stop().with_context(|| format!("stopping {}", server.name()))?;
+    }
+    Ok(())
 }
 
 impl Drop for Cluster {

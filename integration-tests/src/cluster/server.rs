@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::START_TIMEOUT;
@@ -142,11 +143,7 @@ impl Server {
     ///
     /// # Errors
     /// Its TPM's certificates cannot be read.
-    pub fn join_arguments(
-        &self,
-        registries: &[String],
-        root_hash: &str,
-    ) -> anyhow::Result<Vec<String>> {
+    pub fn join_arguments(&self, registries: &[String], root_hash: &str) -> anyhow::Result<Vec<String>> {
         let mut arguments = vec!["join".to_owned()];
         let mut give = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         give("--data", self.data.display().to_string());
@@ -226,6 +223,22 @@ impl Server {
     /// It does not end as it should.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         self.process.take().map_or(Ok(()), |mut process| process.terminate())
+    }
+
+    /// Tells its process to end, without waiting.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn begin_stop(&mut self) -> anyhow::Result<()> {
+        self.process.as_mut().map_or(Ok(()), |process| process.signal(Signal::TERM))
+    }
+
+    /// Waits for the end of a process that was told to stop.
+    ///
+    /// # Errors
+    /// It does not end as it should.
+    pub fn finish_stop(&mut self) -> anyhow::Result<()> {
+        self.process.take().map_or(Ok(()), |mut process| process.wait_for_order())
     }
 
     /// SIGKILL.

@@ -62,7 +62,8 @@ pub fn store_keys(data: &Path, registry: &RegistryKeys) -> anyhow::Result<StoreK
     let mut keys = StoreKeys::default();
     for (group, generations) in registry.by_group() {
         let group_keys = group_keys(registry.cluster, group, &generations)?;
-        let secrets = group_secrets(Arc::clone(&engine), group_keys).with_context(|| format!("group {group}"))?;
+        let secrets =
+            group_secrets(Arc::clone(&engine), group_keys).with_context(|| format!("group {group}"))?;
         let GroupSecrets { slots, partitions } = secrets;
         slots.iter().for_each(|(slot, keyring)| keys.add_slot(*slot, keyring));
         partitions.iter().for_each(|(slot, _, keyring)| keys.add_partition(*slot, keyring));

@@ -43,7 +43,10 @@ pub fn kill_leader(job: &mut Job, progress: &Progress) -> anyhow::Result<String>
     let writes = started.elapsed();
     ensure!(writes < FAILOVER, "the registry took {} to write again", seconds(writes));
     let after = cluster.status()?;
-    ensure!(after.applied_index >= before.applied_index && after.groups == before.groups, "something is lost");
+    ensure!(
+        after.applied_index >= before.applied_index && after.groups == before.groups,
+        "something is lost"
+    );
     cluster.register("found-again", &invite).context("an invite from before the kill")?;
     progress.say("the killed voter comes back");
     cluster.voter(leader)?.start_and_wait()?;
@@ -96,5 +99,8 @@ pub fn kill_node_in_upload(job: &mut Job, progress: &Progress) -> anyhow::Result
     account.holdfast().ok(["files", "rm", "survivor.bin"])?;
     let files = verify_everything(job, progress)?;
     job.figure("node after kill -9 (unseal included)", format!("listens after {}", seconds(back)));
-    Ok(format!("{name} was back in {}, the upload went on, {files} acknowledged files are there", seconds(back)))
+    Ok(format!(
+        "{name} was back in {}, the upload went on, {files} acknowledged files are there",
+        seconds(back)
+    ))
 }

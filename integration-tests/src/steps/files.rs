@@ -158,7 +158,11 @@ fn name_of(row: &serde_json::Value) -> Option<PathBuf> {
 fn difference(listed: &Tree, expected: &Tree) -> String {
     let missing = expected.iter().find(|(name, size)| listed.get(*name) != Some(size));
     let extra = listed.keys().find(|name| !expected.contains_key(*name));
-    format!("{} listed, {} expected; not listed: {missing:?}; too many: {extra:?}", listed.len(), expected.len())
+    format!(
+        "{} listed, {} expected; not listed: {missing:?}; too many: {extra:?}",
+        listed.len(),
+        expected.len()
+    )
 }
 
 /// Compares two files byte by byte.

@@ -15,7 +15,9 @@ mod voters;
 pub use accounts::{accounts, stale_map};
 pub use canaries::{canaries, record};
 pub use faults::{kill_leader, kill_node_in_upload};
-pub use files::{Tree, compare, get_everything, list_everything, put_everything, stat_and_remove, verify_everything};
+pub use files::{
+    Tree, compare, get_everything, list_everything, put_everything, stat_and_remove, verify_everything,
+};
 pub use genesis::found;
 pub use groups::{create_groups, move_empty_group, move_full_group};
 pub use large::{generate, large_file, quota, resume};

@@ -51,7 +51,12 @@ fn check_identities(job: &Job) -> anyhow::Result<()> {
             Ok(dialer.connect(&address, &ExpectedServer::Node(id)).await?.server)
         });
         let server = dialed.with_context(|| format!("dialing {}", node.name()))?;
-        ensure!(server.spiffe.to_string().ends_with(&format!("/node/{id}")), "{} is {}", node.name(), server.spiffe);
+        ensure!(
+            server.spiffe.to_string().ends_with(&format!("/node/{id}")),
+            "{} is {}",
+            node.name(),
+            server.spiffe
+        );
     }
     Ok(())
 }

@@ -22,9 +22,7 @@ use crate::{
 /// A client cannot go on, or the registry does not come back.
 pub fn registry_away(job: &mut Job, progress: &Progress) -> anyhow::Result<String> {
     let before = job.cluster.status()?;
-    for voter in &mut job.cluster.voters {
-        voter.stop()?;
-    }
+    job.cluster.stop_voters()?;
     let (started, away) = (Instant::now(), job.pace.registry_away);
     progress.say("all voters are away");
     progress.length(away.as_secs());
@@ -48,30 +46,21 @@ pub fn registry_away(job: &mut Job, progress: &Progress) -> anyhow::Result<Strin
         progress.advance(1);
         thread::sleep(Duration::from_millis(300));
     }
-    for voter in &mut job.cluster.voters {
-        voter.start()?;
-    }
-    for voter in &mut job.cluster.voters {
-        voter.wait_listening()?;
-    }
-    job.cluster.wait_leader()?;
+    let (away, begun) = (started.elapsed(), Instant::now());
+    job.cluster.start_voters()?;
+    let back = seconds(begun.elapsed());
     let after = job.cluster.status()?;
     ensure!(after.applied_index >= before.applied_index, "the registry lost something");
     let restarted = restarted.context("no node was restarted")?;
     job.figure("restart of a node without a registry", seconds(restarted));
     Ok(format!(
-        "{} without any voter, {rounds} rounds of reads and writes, a node restarted in {}",
+        "{} without any voter, {rounds} rounds of reads and writes, a node restarted in {}, voters back in {back}",
         seconds(away),
         seconds(restarted)
     ))
 }
 
-fn read_and_write(
-    job: &Job,
-    stored: &Stored,
-    small: &std::path::Path,
-    round: u64,
-) -> anyhow::Result<()> {
+fn read_and_write(job: &Job, stored: &Stored, small: &std::path::Path, round: u64) -> anyhow::Result<()> {
     let holdfast = stored.account.holdfast();
     let name = format!("meanwhile-{round}.bin");
     let failed = || format!("{} while all voters are away", stored.account.context);

@@ -20,10 +20,12 @@ pub fn other_cluster(cluster: &mut Cluster) -> anyhow::Result<()> {
     let root = cluster.founded()?.root()?;
     let voter = cluster.voter(0)?.address();
     let outsider = Outsider::new()?;
+    // The voter ends the handshake: nothing above TLS is ever reached.
+    let ended = ["transport::Error", "wrong_cluster"];
     act(async {
-        outsider.asks_as_operator(&voter, root).await?.expect(&["wrong_cluster", "UnknownIssuer", "UnknownCA"])?;
-        outsider.asks_as_registry(&voter, root).await?.expect(&["wrong_cluster", "UnknownIssuer", "UnknownCA"])?;
-        outsider.meets(&voter).await.expect(&["wrong_cluster", "another cluster"])
+        outsider.asks_as_operator(&voter, root).await?.expect(&ended)?;
+        outsider.asks_as_registry(&voter, root).await?.expect(&ended)?;
+        outsider.meets(&voter).await.expect(&["wrong_cluster"])
     })?;
     let stranger = machine(cluster, "lost")?;
     let wrong = hex::encode([0x5a; 32]);

@@ -105,7 +105,9 @@ pub fn ticket_twice(cluster: &mut Cluster) -> anyhow::Result<()> {
     let there = registries.last().context("no voter")?;
     let root = cluster.founded()?.root()?;
     let with = |lab: &Lab, address: &str| {
-        act(async { Ok(attempt(address, root, &Attempt { ticket: Some(ticket.seed()), ..lab.honest() }).await?.0) })
+        act(async {
+            Ok(attempt(address, root, &Attempt { ticket: Some(ticket.seed()), ..lab.honest() }).await?.0)
+        })
     };
     let verdicts = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -130,8 +132,9 @@ pub fn ticket_twice(cluster: &mut Cluster) -> anyhow::Result<()> {
 
 /// A machine in our hands.
 struct Lab {
-    server: Server,
+    // Closed before its TPM is switched off.
     machine: Machine,
+    server: Server,
     runtime: tokio::runtime::Runtime,
     _keys: TempDir,
 }
@@ -155,11 +158,7 @@ impl Lab {
         Attempt::honest(&self.machine, NodeRole::Node)
     }
 
-    fn attempt(
-        &self,
-        cluster: &Cluster,
-        what: &Attempt<'_>,
-    ) -> anyhow::Result<(Verdict, Option<Proof>)> {
+    fn attempt(&self, cluster: &Cluster, what: &Attempt<'_>) -> anyhow::Result<(Verdict, Option<Proof>)> {
         let address = cluster.registries().first().context("no voter")?.clone();
         let root = cluster.founded()?.root()?;
         let made = self.runtime.block_on(attempt(&address, root, what));

@@ -67,5 +67,6 @@ fn expect_end(cluster: &mut Cluster, said: &[&str]) -> anyhow::Result<()> {
     for word in said {
         ensure!(new.contains(word), "it ended without saying {word}: {}", tail(&node.log()));
     }
-    node.stop()
+    // Takes note of the end.
+    node.kill()
 }

@@ -79,15 +79,18 @@ fn submit(
 /// Something is taken from it, or the ban is slow.
 pub fn misbehaving_member(cluster: &mut Cluster) -> anyhow::Result<Duration> {
     let groups = cluster.groups()?;
-    let hosts = |node: &str| groups.iter().find(|group| home_of(&groups, group.group).ok().as_deref() == Some(node));
-    let index = cluster.nodes.iter().position(|node| node.node.as_deref().is_some_and(|id| hosts(id).is_some()));
+    let hosts =
+        |node: &str| groups.iter().find(|group| home_of(&groups, group.group).ok().as_deref() == Some(node));
+    let index =
+        cluster.nodes.iter().position(|node| node.node.as_deref().is_some_and(|id| hosts(id).is_some()));
     let index = index.context("no node with a group")?;
     let id = cluster.node(index)?.node.clone().context("no node id")?;
     let own = hosts(&id).context("no group")?.group;
     let other = groups.iter().find(|group| home_of(&groups, group.group).is_ok_and(|home| home != id));
     let other = other.context("no group elsewhere")?;
     let replica = other.replicas.first().context("no replica")?;
-    let peer = cluster.nodes.iter().find(|node| node.node.as_ref() == Some(&replica.node)).context("no peer")?;
+    let peer =
+        cluster.nodes.iter().find(|node| node.node.as_ref() == Some(&replica.node)).context("no peer")?;
     let (peer_address, peer_id) = (peer.address(), replica.node.parse::<NodeId>()?);
     let (voter, operator) = (cluster.voter(0)?.address(), cluster.holdfast());
     let node = cluster.node(index)?;
