@@ -51,6 +51,9 @@ enum Output {
     Json,
 }
 
+/// What the programs log when nobody configures anything.
+const PRODUCTION_FILTER: &str = "warn,audit=info,tss_esapi=off,openraft=error";
+
 const RESULTS: &str = "bench/results/latest.json";
 
 /// Does what was asked.
@@ -105,8 +108,9 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Part>> {
 /// Logs as in production, down to the formatting, but written nowhere: the guard's audit events are part of each call.
 fn silent_logs() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
-        .with_env_filter("info")
+        .with_env_filter(PRODUCTION_FILTER)
         .with_writer(std::io::sink)
+        .with_ansi(false)
         .try_init()
         .map_err(|error| anyhow::anyhow!("setting up logs: {error}"))
 }

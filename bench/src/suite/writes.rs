@@ -30,10 +30,11 @@ pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
         let accounts = running.accounts(clients)?.get(..clients).context("too few clients")?;
         let floor = disk::synced_appends(&folder, BYTES, span / 2)?;
         let load = runtime.block_on(write(accounts, span))?;
-        let name = format!("durable 256 B writes, {clients} clients");
+        let who = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
+        let name = format!("durable 256 B writes, {who}");
         let reference = "append and fdatasync, one after the other";
         figures.push(Figure::new(name, "/s", load.rate()).against(floor.rate(), reference));
-        let name = format!("durable 256 B write, {clients} clients: p99");
+        let name = format!("durable 256 B write, {who}: p99");
         figures.push(Figure::new(name, "ms", load.percentile(99)).against(floor.percentile(99), reference));
     }
     Ok(figures)
