@@ -12,7 +12,7 @@ use std::sync::{
 use holdfast_domain::{KeyGeneration, NodeId, Reason, SpiffeSubject, UnixMs};
 use holdfast_keys::{Crk, Signer, SoftSigner, labels, sign};
 use holdfast_registry_state::{Act, Applied, Command, Outcome, Planned, PutMap, State};
-use holdfast_sys_core::{Clock, Refusal};
+use holdfast_sys_core::{Clock, Refusal, server::Stopping};
 use tokio::sync::watch;
 
 use crate::{authority::Authorities, cluster::Cluster, state_host::StateHost};
@@ -48,6 +48,8 @@ pub struct CoreParts {
     pub signer: Arc<dyn Signer>,
     /// The time.
     pub clock: Clock,
+    /// Ends streams that never end by themselves.
+    pub stopping: Stopping,
 }
 
 /// One voter, as its services see it.
@@ -90,6 +92,11 @@ impl Core {
     /// The time here.
     pub fn now(&self) -> UnixMs {
         self.parts.clock.now()
+    }
+
+    /// Ends streams that never end by themselves, when the server begins to stop.
+    pub fn stopping(&self) -> &Stopping {
+        &self.parts.stopping
     }
 
     /// The state as applied here. Hold the guard briefly, never over an await.

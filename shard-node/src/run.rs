@@ -37,6 +37,7 @@ use crate::{
 /// # Errors
 /// Whatever keeps the node from serving, with the thing and the way out.
 pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
+    let stop = signal_to_stop().context("cannot wait for signals")?;
     let member = Arc::new(Member::open(data, NodeRole::Node).await?);
     let listen = member.settings().listen.clone();
     // Before anything is opened for writing: another process on the port is the commonest mistake.
@@ -81,7 +82,13 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     ];
     server.health().ready().await;
     tracing::info!(node = %member.settings().node, %cluster, listen, "serving");
-    let served = server.serve(listener, tls, AcceptLimits::default(), until_signal()).await;
+    let streams = runtime.consensus.clone();
+    let shutdown = async move {
+        stop.await;
+        // Peers' streams never end by themselves; what clients began goes on while the server drains.
+        streams.close_streams();
+    };
+    let served = server.serve(listener, tls, AcceptLimits::default(), shutdown).await;
     background.iter().for_each(tokio::task::JoinHandle::abort);
     runtime.consensus.shutdown().await;
     tracing::info!("stopped");
@@ -212,14 +219,13 @@ impl PeerDirectory for MapDirectory {
     }
 }
 
-async fn until_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// From this call on, a signal to stop is remembered: one that comes while the node starts stops it in order too.
+fn signal_to_stop() -> std::io::Result<impl Future<Output = ()> + Send> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -21,7 +21,7 @@ use holdfast_keys::Crk;
 use holdfast_proto::registry::v1::operators_server::OperatorsServer;
 use holdfast_sys_core::{
     BanList, Clock, PlatformServer,
-    server::{ServeError, StartError as ServerStartError},
+    server::{ServeError, StartError as ServerStartError, Stopping},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
@@ -132,6 +132,7 @@ async fn assemble(member: Member, config: Config, known: KnownVoters) -> Result<
         host,
         signer: Arc::new(member.machine.signer()),
         clock: Clock::system(),
+        stopping: Stopping::default(),
     };
     Ok((groups, Voter::new(member, Arc::new(Core::new(parts)), group, crk)))
 }
@@ -155,6 +156,7 @@ async fn serve(
     let banned = move |node| judge.state().bans().any(|ban| *ban == BanSubject::Node(node));
     let operators = OperatorsService::new(Arc::clone(core), voter.group.clone());
     let builder = services::mount(builder, core)
+        .stopping(core.stopping().clone())
         .descriptors(holdfast_proto::DESCRIPTORS)
         .service(OperatorsServer::new(operators).max_encoding_message_size(MAX_REPLY_BYTES))
         .service(groups.service(Arc::new(TlsPeerAuth::new(banned))));
@@ -168,7 +170,7 @@ async fn serve(
     tasks.spawn(voter::clock::run(Arc::clone(&voter)));
     tasks.spawn(voter::identity::run(Arc::clone(&voter), leaf_is_valid));
     tasks.spawn(learn::run(Arc::clone(&voter), known.clone()));
-    tracing::info!(address = %member.settings().listen, node = %core.me(), "listening");
+    tracing::info!(address = %member.settings().listen, node = %core.me(), "serving");
     let health = server.health().clone();
     let group = voter.group.clone();
     let stopping = groups.clone();

@@ -79,7 +79,8 @@ impl Directory for DirectoryService {
             return Err(Refusal::new(Reason::NotReady).into());
         }
         let views = self.publisher.views();
-        Ok(Response::new(Box::pin(events(Watch { node, views, _permit: permit }))))
+        let watch = Watch { node, views, _permit: permit };
+        Ok(Response::new(Box::pin(self.core.stopping().ends(events(watch)))))
     }
 }
 

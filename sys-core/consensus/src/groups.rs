@@ -201,6 +201,11 @@ impl Groups {
             .max_encoding_message_size(limit)
     }
 
+    /// Ends the streams of peers and takes no new ones, so that a server that stops need not wait for them.
+    pub fn close_streams(&self) {
+        self.0.closing.send_replace(true);
+    }
+
     /// Stops every group (leaders hand over first), syncs the machines and closes the log.
     pub async fn shutdown(&self) {
         let mut open = self.0.changing.lock().await;
@@ -209,7 +214,7 @@ impl Groups {
         futures::future::join_all(running.iter().map(|group| group.step_aside(HAND_OVER))).await;
         futures::future::join_all(running.iter().map(Group::shutdown)).await;
         self.hosted_mut(BTreeMap::clear);
-        self.0.closing.send_replace(true);
+        self.close_streams();
         let log = self.0.log.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
             tracing::error!(%error, "log_not_closed");

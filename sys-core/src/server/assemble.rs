@@ -9,7 +9,7 @@ use tonic::{body::Body, server::NamedService, service::Routes};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower_service::Service;
 
-use super::Health;
+use super::{Health, Stopping};
 use crate::{
     authn::Authenticator,
     bans::BanList,
@@ -27,6 +27,7 @@ pub struct PlatformServer {
     pub(super) bans: BanList,
     pub(super) pinned: PinnedPeers,
     pub(super) clock: Clock,
+    pub(super) stopping: Stopping,
 }
 
 /// Why a server does not start.
@@ -47,6 +48,7 @@ pub struct Builder {
     bans: BanList,
     pinned: PinnedPeers,
     clock: Clock,
+    stopping: Stopping,
     descriptors: Vec<&'static [u8]>,
     services: BTreeSet<&'static str>,
     routes: Routes,
@@ -61,6 +63,7 @@ impl PlatformServer {
             bans,
             pinned,
             clock,
+            stopping: Stopping::default(),
             descriptors: Vec::new(),
             services: BTreeSet::new(),
             routes: Routes::default(),
@@ -78,6 +81,13 @@ impl Builder {
     #[must_use]
     pub fn descriptors(mut self, set: &'static [u8]) -> Self {
         self.descriptors.push(set);
+        self
+    }
+
+    /// What endless streams of the services select on: it begins when the server begins to stop.
+    #[must_use]
+    pub fn stopping(mut self, stopping: Stopping) -> Self {
+        self.stopping = stopping;
         self
     }
 
@@ -108,14 +118,14 @@ impl Builder {
         let rules = RuleTable::from_descriptors(&self.descriptors)?.restrict(&self.services)?;
         tracing::info!(rules = rules.len(), services = self.services.len(), "every method has its rule");
         let health = Health::starting().await;
-        let routes = self
-            .routes
+        let Self { authenticator, bans, pinned, clock, stopping, descriptors, services, routes } = self;
+        let routes = routes
             .add_service(HealthServer::new(HealthService::from_health_reporter(health.reporter())))
-            .add_service(reflection(&self.descriptors, &self.services).build_v1()?)
-            .add_service(reflection(&self.descriptors, &self.services).build_v1alpha()?)
+            .add_service(reflection(&descriptors, &services).build_v1()?)
+            .add_service(reflection(&descriptors, &services).build_v1alpha()?)
             .prepare();
-        let guard = Guard::new(rules, self.authenticator);
-        Ok(PlatformServer { routes, guard, health, bans: self.bans, pinned: self.pinned, clock: self.clock })
+        let guard = Guard::new(rules, authenticator);
+        Ok(PlatformServer { routes, guard, health, bans, pinned, clock, stopping })
     }
 }
 

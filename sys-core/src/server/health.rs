@@ -24,6 +24,11 @@ impl Health {
         self.0.set_service_status("", ServingStatus::NotServing).await;
     }
 
+    /// Ends the calls that watch, after what they last saw.
+    pub(super) async fn end_watches(&self) {
+        self.0.clone().clear_service_status("").await;
+    }
+
     pub(super) fn reporter(&self) -> HealthReporter {
         self.0.clone()
     }

@@ -6,10 +6,12 @@
 mod assemble;
 mod health;
 mod run;
+mod stopping;
 
 pub use assemble::{Builder, PlatformServer, StartError};
 pub use health::Health;
 pub use run::ServeError;
+pub use stopping::Stopping;
 
 #[cfg(test)]
 mod tests;

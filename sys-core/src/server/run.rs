@@ -16,7 +16,7 @@ use crate::limits::{
 pub struct ServeError(#[from] tonic::transport::Error);
 
 impl PlatformServer {
-    /// Serves until `shutdown` is ready; then health says so, no connection is accepted any more, and open calls have
+    /// Serves until `shutdown` is ready; then health says so, endless streams end, no connection is accepted any more, and open calls have
     /// [`DRAIN_TIMEOUT`] to finish.
     ///
     /// # Errors
@@ -37,6 +37,8 @@ impl PlatformServer {
         let signal = async {
             shutdown.await;
             self.health.not_ready().await;
+            self.health.end_watches().await;
+            self.stopping.begin();
             // The receiver lives as long as this future.
             let _ = draining.send(());
         };

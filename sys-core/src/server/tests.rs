@@ -29,8 +29,8 @@ use crate::{BanList, Caller, Clock, Refusal, rules::RuleError};
 const SERVER: NodeId = NodeId::new([8; 16]);
 const WATCHER: NodeId = NodeId::new([1; 16]);
 
-/// Panics on Bootstrap, streams for ever on Watch, answers NOT_FOUND on Resolve.
-struct Service;
+/// Panics on Bootstrap, streams until the server stops on Watch, answers NOT_FOUND on Resolve.
+struct Service(Stopping);
 
 #[tonic::async_trait]
 impl Directory for Service {
@@ -47,7 +47,8 @@ impl Directory for Service {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         assert_eq!(Caller::of(&request)?, &Caller::Node(WATCHER));
         let first = futures::stream::iter([Ok(WatchEvent::default())]);
-        Ok(Response::new(Box::pin(futures::StreamExt::chain(first, futures::stream::pending()))))
+        let endless = futures::StreamExt::chain(first, futures::stream::pending());
+        Ok(Response::new(Box::pin(self.0.ends(endless))))
     }
 }
 
@@ -63,9 +64,11 @@ struct Running {
 async fn run(clock: Clock) -> Running {
     let cluster = TestCluster::fresh().unwrap();
     let bans = BanList::new();
+    let stopping = Stopping::default();
     let server = PlatformServer::builder("test".parse().unwrap(), bans.clone(), PinnedPeers::none(), clock)
         .descriptors(holdfast_proto::DESCRIPTORS)
-        .service(DirectoryServer::new(Service))
+        .stopping(stopping.clone())
+        .service(DirectoryServer::new(Service(stopping)))
         .build()
         .await
         .unwrap();
@@ -211,6 +214,22 @@ async fn a_stopped_server_drains_and_ends() {
 }
 
 #[tokio::test]
+async fn endless_streams_do_not_hold_a_stopping_server() {
+    let running = run(Clock::system()).await;
+    let mut client = running.directory(running.node()).await;
+    let mut stream = client.watch(WatchRequest {}).await.unwrap().into_inner();
+    assert!(stream.message().await.unwrap().is_some());
+    let mut health = HealthClient::new(running.dial(None).await);
+    let mut healths = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert!(healths.message().await.unwrap().is_some());
+    let began = std::time::Instant::now();
+    running.stop.send(()).unwrap();
+    assert!(stream.message().await.unwrap().is_none(), "an orderly end");
+    timeout(Duration::from_secs(5), running.served).await.unwrap().unwrap().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_server_whose_service_has_no_rules_does_not_start() {
     let builder = PlatformServer::builder(
         "test".parse().unwrap(),
@@ -218,6 +237,6 @@ async fn a_server_whose_service_has_no_rules_does_not_start() {
         PinnedPeers::none(),
         Clock::system(),
     );
-    let refused = builder.service(DirectoryServer::new(Service)).build().await;
+    let refused = builder.service(DirectoryServer::new(Service(Stopping::default()))).build().await;
     assert!(matches!(refused.err(), Some(StartError::Rules(RuleError::Empty))));
 }

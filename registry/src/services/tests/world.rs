@@ -17,7 +17,7 @@ use holdfast_domain::{
 use holdfast_keys::{Crk, Secret32, SignError, Signer, SoftSigner, labels, sign};
 use holdfast_proto::registry::v1::join_reply;
 use holdfast_registry_state::{Act, Applied, Command, Found, plan};
-use holdfast_sys_core::{Caller, Clock, Refusal};
+use holdfast_sys_core::{Caller, Clock, Refusal, server::Stopping};
 use holdfast_tpm_verify::{VerifyContext, approval::approval_message, join};
 use tonic::Request;
 
@@ -129,6 +129,7 @@ impl World {
             host,
             signer: Arc::new(TpmKey(founder)),
             clock: Clock::new(move || UnixMs(clock.load(Ordering::Relaxed))),
+            stopping: Stopping::default(),
         }));
         core.propose(core.myself(), Act::Found(Box::new(found))).await.unwrap();
         let secrets = Secrets {
@@ -162,7 +163,8 @@ impl World {
         serial[..8].copy_from_slice(&self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let issued = self.core.now();
         let expires = issued.plus_ms(HOUR);
-        Admission { cluster: CLUSTER, serial: RequestSerial::new(serial), issued, expires, request }
+        let (set, serial) = (self.core.state().operator_set(), RequestSerial::new(serial));
+        Admission { cluster: CLUSTER, set, serial, issued, expires, request }
     }
 
     /// An operators' request, signed and applied.
