@@ -1,27 +1,33 @@
 //! Where things are: the bundle and voters for everyone, the signed map, and the watch of it all.
 
+mod contact;
 mod views;
 
 use std::{pin::Pin, sync::Arc};
 
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use holdfast_domain::{BanSubject, MapEpoch, NodeId, Reason, Slot};
 use holdfast_proto::registry::v1::{
     BootstrapReply, BootstrapRequest, ResolveReply, ResolveRequest, WatchEvent, WatchRequest,
     directory_server::Directory,
 };
 use holdfast_sys_core::Refusal;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
+};
 use tonic::{Request, Response, Status};
 
 use super::{limits, machine, wire};
 use crate::core::Core;
+use contact::Contact;
 use views::{Publisher, Shared};
 
 /// The service.
 pub struct DirectoryService {
     core: Arc<Core>,
     publisher: Publisher,
+    contact: Contact,
     watches: Arc<Semaphore>,
 }
 
@@ -29,7 +35,8 @@ impl DirectoryService {
     /// Serves from a voter's state. Must be called within a runtime.
     pub fn new(core: Arc<Core>) -> Self {
         let publisher = Publisher::start(Arc::clone(&core));
-        Self { core, publisher, watches: Arc::new(Semaphore::new(limits::MAX_WATCHES)) }
+        let contact = Contact::start(Arc::clone(&core));
+        Self { core, publisher, contact, watches: Arc::new(Semaphore::new(limits::MAX_WATCHES)) }
     }
 
     /// The signed map, at least this new or the newest there is. Without a home, the map alone.
@@ -73,14 +80,16 @@ impl Directory for DirectoryService {
         let (_, node) = machine(&request)?;
         let permit = Arc::clone(&self.watches).try_acquire_owned();
         let permit = permit.map_err(|_| Refusal::new(Reason::Overloaded).because("too many watches"))?;
-        // Cut off from the others, an older view is better than none: the watcher takes none older than its own.
-        let _ = tokio::time::timeout(limits::VIEW_PATIENCE, self.core.read_index()).await;
-        if self.core.state().founded().is_none() {
+        // Cut off from the others, this voter would keep bans from the watcher, which has a view already and maybe other voters.
+        if !self.contact.confirmed().await || self.core.state().founded().is_none() {
             return Err(Refusal::new(Reason::NotReady).into());
         }
         let views = self.publisher.views();
-        let watch = Watch { node, views, _permit: permit };
-        Ok(Response::new(Box::pin(self.core.stopping().ends(events(watch)))))
+        let lost = self.contact.lost();
+        let mut heartbeat = interval_at(Instant::now() + limits::HEARTBEAT, limits::HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let watch = Watch { node, views, heartbeat, _permit: permit };
+        Ok(Response::new(Box::pin(self.core.stopping().ends(events(watch).take_until(lost)))))
     }
 }
 
@@ -88,18 +97,29 @@ impl Directory for DirectoryService {
 struct Watch {
     node: NodeId,
     views: watch::Receiver<Shared>,
+    heartbeat: Interval,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Views as they change, until the watcher is banned. What changes while the watcher is slow is seen together.
+/// Views as they change, and again at each heartbeat, until the watcher is banned. What changes while the watcher is slow is seen
+/// together.
 fn events(watch: Watch) -> impl Stream<Item = Result<WatchEvent, Status>> + Send {
     stream::unfold(Some(watch), |watch| async {
         let mut watch = watch?;
-        watch.views.changed().await.ok()?;
-        let shared = watch.views.borrow_and_update().clone();
+        let is_news = tokio::select! {
+            biased;
+            changed = watch.views.changed() => changed.map(|()| true).ok()?,
+            _ = watch.heartbeat.tick() => false,
+        };
+        // A heartbeat marks nothing as seen: a change that comes in between is shown with its map.
+        let shared =
+            if is_news { watch.views.borrow_and_update().clone() } else { watch.views.borrow().clone() };
         if shared.bans(&BanSubject::Node(watch.node)) {
             return Some((Err(Refusal::new(Reason::Banned).into()), None));
         }
-        Some((Ok(shared.event(watch.node)), Some(watch)))
+        let event = shared.event(watch.node);
+        // The map is far the largest part, and the watcher keeps the one it has.
+        let event = if is_news { event } else { WatchEvent { map: None, ..event } };
+        Some((Ok(event), Some(watch)))
     })
 }

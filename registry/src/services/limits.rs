@@ -37,8 +37,14 @@ pub(super) const MAX_COUNTED: usize = 50_000;
 /// Least time between two views for a watcher: changes in between are seen together.
 pub(super) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long the beginning of a watch waits for the newest state before it shows what is known here.
-pub(super) const VIEW_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a voter assures itself that it hears of the newest state.
+pub(super) const CONTACT_INTERVAL: Duration = Duration::from_millis(400);
+
+/// How long the others may take to answer that; then this voter is cut off, and no news is no good news.
+pub(super) const CONTACT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a watcher hears something: silence for three times as long tells it that the connection is dead.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Watches at once: every member with one, and one more while its old connection is noticed to be gone.
 pub(super) const MAX_WATCHES: usize = 8_192;

@@ -1,6 +1,8 @@
 //! What the registry tells its members as it changes: map, bans, approvals, voters and tasks.
 
 mod event;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -18,6 +20,8 @@ pub(crate) use event::voter;
 
 /// Waiting time after a stream ended.
 const BACKOFF: Duration = Duration::from_millis(200);
+/// A member says something each second; one that is silent is dead, or its connection is.
+const SILENCE: Duration = Duration::from_secs(3);
 /// Longest waiting time, when no member answers.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -69,6 +73,24 @@ pub struct View {
     pub voters: Vec<VoterEndpoint>,
     /// What to do, by group.
     pub tasks: BTreeSet<(GroupId, Task)>,
+}
+
+impl View {
+    /// Whether both are one view: the registry repeats itself to show that it is there.
+    fn is(&self, other: &Self) -> bool {
+        let Self { index, map, bans, approvals, voters, tasks } = self;
+        let same_map = match (map, &other.map) {
+            (None, None) => true,
+            (Some(map), Some(other)) => Arc::ptr_eq(map, other) || map.signed == other.signed,
+            _ => false,
+        };
+        same_map
+            && *index == other.index
+            && *bans == other.bans
+            && *approvals == other.approvals
+            && *voters == other.voters
+            && *tasks == other.tasks
+    }
 }
 
 /// A running watch. Ends when it is dropped.
@@ -142,7 +164,15 @@ impl Follow {
             Err(_) => return false,
         };
         let mut heard = false;
-        while let Ok(Some(event)) = stream.message().await {
+        loop {
+            let event = match tokio::time::timeout(SILENCE, stream.message()).await {
+                Ok(Ok(Some(event))) => event,
+                Ok(Ok(None) | Err(_)) => return heard,
+                Err(_) => {
+                    tracing::info!(address, "member is silent; trying the next");
+                    return heard;
+                }
+            };
             // Cloned out: a borrow that lived through the arms would lock out their own update.
             let known = Arc::clone(&self.view.borrow());
             match event::read(event, self.cluster, &self.map_key, &known) {
@@ -150,7 +180,9 @@ impl Follow {
                     heard = true;
                     self.connected.send_if_modified(|connected| !std::mem::replace(connected, true));
                     self.registries.learn(&view.voters);
-                    self.view.send_replace(Arc::new(view));
+                    if !view.is(&known) {
+                        self.view.send_replace(Arc::new(view));
+                    }
                 }
                 Err(EventError::Older) => tracing::debug!(address, "member is behind; its view is not taken"),
                 Err(error) => {
@@ -159,6 +191,5 @@ impl Follow {
                 }
             }
         }
-        heard
     }
 }

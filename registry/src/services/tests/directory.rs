@@ -122,3 +122,36 @@ async fn the_watch_of_a_banned_machine_ends() {
     assert_eq!(Refusal::from_status(&last.unwrap_err()).unwrap().reason(), Reason::Banned);
     assert!(events.next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_quiet_watch_is_heard_of_each_second_and_ends_when_the_server_stops() {
+    let (world, service) = served().await;
+    let machine = world.member(NodeRole::Node).await;
+    world.create_groups(2).await;
+    let mut events = watch(&service, machine.node()).await;
+    let first = next(&mut events).await;
+    assert!(first.map.is_some());
+    let again = timeout(Duration::from_secs(2), events.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(again, WatchEvent { map: None, ..first }, "the map is known");
+    world.core.stopping().begin();
+    assert!(timeout(Duration::from_millis(200), events.next()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_voter_that_is_cut_off_keeps_no_watcher_and_takes_none() {
+    let (world, service) = served().await;
+    let machine = world.member(NodeRole::Node).await;
+    let mut events = watch(&service, machine.node()).await;
+    next(&mut events).await;
+    world.cut_off(true);
+    let ended = async { while events.next().await.is_some() {} };
+    timeout(Duration::from_secs(2), ended).await.expect("a silent watch");
+    let request = || from(Caller::Node(machine.node()), WatchRequest {});
+    assert_eq!(reason(service.watch(request()).await.map(drop)), Reason::NotReady);
+    world.cut_off(false);
+    let back = async { while service.watch(request()).await.is_err() {} };
+    timeout(Duration::from_secs(2), back).await.unwrap();
+    // A round that began before may still end one watch.
+    let heard = async { while watch(&service, machine.node()).await.next().await.is_none() {} };
+    timeout(Duration::from_secs(2), heard).await.unwrap();
+}

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use holdfast_certs::{
@@ -49,11 +49,13 @@ pub(super) struct World {
     now: Arc<AtomicU64>,
     ann: SoftSigner,
     serial: AtomicU64,
+    cut_off: Arc<AtomicBool>,
 }
 
 /// Applies at once.
 struct AtOnce {
     host: StateHost,
+    cut_off: Arc<AtomicBool>,
     index: Mutex<u64>,
 }
 
@@ -68,6 +70,9 @@ impl Log for AtOnce {
     }
 
     async fn read_index(&self) -> Result<(), consensus::ReadError> {
+        while self.cut_off.load(Ordering::Relaxed) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
         Ok(())
     }
 
@@ -122,10 +127,12 @@ impl World {
         let found = found(&cluster, &root, &founder, &policy);
         let (now, host) = (Arc::new(AtomicU64::new(START.0)), StateHost::default());
         let clock = Arc::clone(&now);
+        let cut_off = Arc::new(AtomicBool::new(false));
+        let log = AtOnce { host: host.clone(), cut_off: Arc::clone(&cut_off), index: Mutex::new(0) };
         let core = Arc::new(Core::new(CoreParts {
             me: founder.node(),
             cluster,
-            log: Arc::new(AtOnce { host: host.clone(), index: Mutex::new(0) }),
+            log: Arc::new(log),
             host,
             signer: Arc::new(TpmKey(founder)),
             clock: Clock::new(move || UnixMs(clock.load(Ordering::Relaxed))),
@@ -147,7 +154,13 @@ impl World {
             now,
             ann,
             serial: AtomicU64::new(0),
+            cut_off,
         }
+    }
+
+    /// Whether the other voters can be reached.
+    pub(super) fn cut_off(&self, cut_off: bool) {
+        self.cut_off.store(cut_off, Ordering::Relaxed);
     }
 
     pub(super) fn open(&self) {
