@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_certs::PinnedPeers;
-use holdfast_domain::{NodeRole, PcrApproval, SpkiHash, VoterEndpoint};
+use holdfast_domain::{BanSubject, NodeRole, PcrApproval, SpkiHash, VoterEndpoint};
 use holdfast_enrol::member::{files, remember};
 use holdfast_registry_state::State;
 use holdfast_sys_core::{BanList, server::Health};
@@ -65,9 +65,7 @@ impl Follower {
     fn take_over(&self, kept: &mut Kept) -> Result<(), RunError> {
         let Voter { core, member, .. } = &*self.voter;
         let bans = core.state().bans().cloned().collect();
-        if let Err(error) = self.bans.replace(bans) {
-            tracing::error!(%error, "bans");
-        }
+        enforce(&self.bans, bans)?;
         if core.state().is_banned(&core.myself()) {
             return Err(RunError::Banned(core.me()));
         }
@@ -104,6 +102,29 @@ impl Follower {
     }
 }
 
+/// Puts the bans in force, or stops the process: without the list the banned would be let in.
+fn enforce(list: &BanList, bans: BTreeSet<BanSubject>) -> Result<(), RunError> {
+    Ok(list.replace(bans)?)
+}
+
 fn endpoints(state: &State) -> Vec<VoterEndpoint> {
     state.voters().map(|voter| voter.endpoint.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_domain::AccountId;
+    use holdfast_sys_core::limits::MAX_BANS;
+
+    use super::*;
+
+    #[test]
+    fn a_machine_that_cannot_enforce_all_bans_stops() {
+        let list = BanList::new();
+        let account =
+            |at: usize| BanSubject::Account(AccountId::new(u128::try_from(at).unwrap().to_be_bytes()));
+        enforce(&list, (0..3).map(account).collect()).unwrap();
+        let stopped = enforce(&list, (0..=MAX_BANS).map(account).collect());
+        assert!(matches!(stopped, Err(RunError::Bans(_))));
+    }
 }

@@ -21,6 +21,7 @@ use holdfast_keys::Crk;
 use holdfast_proto::registry::v1::operators_server::OperatorsServer;
 use holdfast_sys_core::{
     BanList, Clock, PlatformServer,
+    bans::TooManyBans,
     server::{ServeError, StartError as ServerStartError, Stopping},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -90,6 +91,9 @@ pub enum RunError {
     /// The listener.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// More bans than a process holds.
+    #[error("this registry machine cannot enforce the bans")]
+    Bans(#[from] TooManyBans),
     /// Banned.
     #[error("this registry machine is banned: an operator can lift that with `holdfast unban node {0}`")]
     Banned(NodeId),
