@@ -6,6 +6,7 @@
 
 mod dmk;
 mod newcomer;
+mod operators;
 mod rows;
 
 use holdfast_domain::{GroupId, Kcv, KeyGeneration, NodeId, Reason};

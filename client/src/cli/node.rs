@@ -91,7 +91,7 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
             (OperatorRequest::Unban(subject_of(&operator, &subject).await?), sign)
         }
     };
-    app.submit(&operator, operator.sign(request)?, &sign).await
+    app.submit(&operator, operator.sign(request).await?, &sign).await
 }
 
 async fn approve(operator: &Operator, id: &str, ek: Option<EkHash>) -> Result<OperatorRequest, Failure> {

@@ -104,7 +104,7 @@ async fn one(
     sign: &SignArgs,
 ) -> Result<(), Failure> {
     let secret = OneTime::generate(kind).map_err(Error::from)?;
-    let signing = operator.sign(request(&secret))?;
+    let signing = operator.sign(request(&secret)).await?;
     if out == Path::new("-") {
         operator.submit_signed(&signing).await?;
         return write_out(secret.expose_text().as_bytes());
@@ -129,12 +129,13 @@ async fn many(
 ) -> Result<(), Failure> {
     crate::storage::make_private_dir(dir).map_err(Error::from)?;
     let mut files = Vec::with_capacity(usize::from(count));
+    let set = operator.status().await?.operator_set;
     for number in 1..=count {
         let out = dir.join(format!("invite-{number:04}"));
         must_be_new(&out)?;
         let secret = OneTime::generate(OneTimeKind::Invite).map_err(Error::from)?;
         write_secret(&out, secret.expose_text().as_bytes()).map_err(Error::from)?;
-        if let Err(error) = operator.submit(request(&secret)).await {
+        if let Err(error) = operator.submit_signed(&operator.sign_as(set, request(&secret))?).await {
             let failure = Failure::from(error);
             discard_unless_unknown(&failure, &out);
             remark(&format!("{} invites were made before this failure", files.len()));

@@ -46,5 +46,5 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
         None => operator.status().await?.policy_epoch,
     };
     let request = operator.approve_pcrs(role, epoch, values)?;
-    app.submit(&operator, operator.sign(request)?, &sign).await
+    app.submit(&operator, operator.sign(request).await?, &sign).await
 }

@@ -73,6 +73,7 @@ fn json(status: &ClusterStatus) -> serde_json::Value {
         bans,
         pending,
         policy_epoch,
+        operator_set,
     } = status;
     let member = |member: &MemberStatus| {
         let MemberStatus { node, replica, address, is_voter, is_leader, matched_index } = member;
@@ -97,6 +98,7 @@ fn json(status: &ClusterStatus) -> serde_json::Value {
         "bans": bans,
         "pending": pending,
         "policy_epoch": policy_epoch.0,
+        "operator_set": operator_set,
     })
 }
 
@@ -130,6 +132,7 @@ mod tests {
             bans: 0,
             pending: 0,
             policy_epoch: PolicyEpoch(0),
+            operator_set: 0,
         }
     }
 
@@ -153,6 +156,7 @@ mod tests {
             "bans",
             "pending",
             "policy_epoch",
+            "operator_set",
         ];
         let mut keys = keys;
         keys.sort_unstable();

@@ -74,14 +74,24 @@ impl Signing {
 }
 
 impl Operator {
-    /// Writes a request and signs it in this operator's name.
+    /// Writes a request for the operators of today, and signs it in this operator's name.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn sign(&self, request: OperatorRequest) -> Result<Signing, Error> {
+    pub async fn sign(&self, request: OperatorRequest) -> Result<Signing, Error> {
+        let set = self.status().await?.operator_set;
+        self.sign_as(set, request)
+    }
+
+    /// Writes a request for the operators of this number and signs it: a cluster with others than these refuses it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn sign_as(&self, set: u32, request: OperatorRequest) -> Result<Signing, Error> {
         let issued = now();
         let admission = Admission {
             cluster: self.description().cluster,
+            set,
             serial: RequestSerial::new(random_array()?),
             issued,
             expires: issued.plus_ms(ADMISSION_LIFE_MS),
@@ -115,7 +125,7 @@ impl Operator {
     /// # Errors
     /// See [`Error`].
     pub async fn submit(&self, request: OperatorRequest) -> Result<Submitted, Error> {
-        self.submit_signed(&self.sign(request)?).await
+        self.submit_signed(&self.sign(request).await?).await
     }
 
     /// Has a signed request applied.
@@ -202,9 +212,12 @@ pub(crate) fn describe(request: &OperatorRequest) -> String {
         }
         OperatorRequest::Ban(subject) => format!("ban {}", describe_subject(subject)),
         OperatorRequest::Unban(subject) => format!("unban {}", describe_subject(subject)),
-        OperatorRequest::SetOperators { operators, threshold } => {
+        OperatorRequest::SetOperators { operators, threshold, keep } => {
             let names: Vec<_> = operators.iter().map(|operator| operator.name.as_str()).collect();
-            format!("make the operators {}, of whom {threshold} must sign", names.join(", "))
+            let (names, kept) = (names.join(", "), keep.len());
+            format!(
+                "make the operators {names}, of whom {threshold} must sign, and keep {kept} admitted TPMs"
+            )
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct ClusterStatus {
     pub pending: u32,
     /// PCR approvals below it are void.
     pub policy_epoch: PolicyEpoch,
+    /// Number of changes of the operators since the cluster began; each request names it.
+    pub operator_set: u32,
 }
 
 /// One member of the registry's group.
@@ -171,6 +173,7 @@ impl ClusterStatus {
             bans: reply.bans,
             pending: reply.pending,
             policy_epoch: PolicyEpoch(reply.policy_epoch),
+            operator_set: reply.operator_set,
         })
     }
 }

@@ -46,5 +46,6 @@ pub(super) fn reply(core: &Core, group: &GroupStatus) -> Result<StatusReply, Ref
         bans: count(counts.bans),
         pending: count(counts.pending),
         policy_epoch: state.policy_epoch().0,
+        operator_set: state.operator_set(),
     })
 }

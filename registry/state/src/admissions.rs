@@ -19,7 +19,7 @@ impl State {
         let verified = verify::admission(self, &signed)?;
         let signers: Vec<_> = verified.signers().iter().map(|name| name.as_str()).collect();
         let what = format!("{} [signed by {}]", describe(verified.request()), signers.join(", "));
-        let Admission { cluster: _, serial, issued, expires, request } = verified.into_admission();
+        let Admission { cluster: _, set: _, serial, issued, expires, request } = verified.into_admission();
         self.check_fresh(serial, issued, expires)?;
         self.grant(request, signed)?;
         self.serials.insert(serial, expires);
@@ -76,10 +76,13 @@ impl State {
                     Err(Reason::NotFound)
                 }
             }
-            OperatorRequest::SetOperators { operators, threshold } => {
+            OperatorRequest::SetOperators { operators, threshold, keep } => {
                 check_room(self.operator_chain.len(), limits::MAX_OPERATOR_CHANGES)?;
                 self.install_operators(operators, threshold)?;
                 self.operator_chain.push(admission);
+                // Replicas give no key to what is not kept, so nothing else may join on it either.
+                self.allowed.retain(|ek, _| keep.contains(ek));
+                self.tickets.clear();
                 Ok(())
             }
         }
@@ -164,7 +167,7 @@ impl State {
         operators: Vec<OperatorKey>,
         threshold: u8,
     ) -> Result<(), Reason> {
-        OperatorSet::new(&operators, threshold).map_err(|_| Reason::Malformed)?;
+        OperatorSet::new(self.operator_set(), &operators, threshold).map_err(|_| Reason::Malformed)?;
         let able = operators.iter().filter(|operator| self.may_sign(operator)).count();
         if able < usize::from(threshold) {
             return Err(Reason::Conflict);
@@ -198,8 +201,9 @@ fn describe(request: &OperatorRequest) -> String {
         }
         OperatorRequest::Ban(subject) => format!("banned: {subject:?}"),
         OperatorRequest::Unban(subject) => format!("ban lifted: {subject:?}"),
-        OperatorRequest::SetOperators { operators, threshold } => {
-            format!("{} operators, {threshold} of them must sign", operators.len())
+        OperatorRequest::SetOperators { operators, threshold, keep } => {
+            let (operators, kept) = (operators.len(), keep.len());
+            format!("{operators} operators, {threshold} of them must sign, {kept} EKs stay admitted")
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::state::State;
 pub(crate) fn admission(state: &State, signed: &SignedAdmission) -> Result<VerifiedAdmission, Reason> {
     let cluster = state.founded_or_refuse()?.genesis.cluster;
     let able: Vec<_> = state.operators.iter().filter(|operator| state.may_sign(operator)).cloned().collect();
-    let set = OperatorSet::new(&able, state.operator_threshold).map_err(|_| Reason::AdmissionUnsigned)?;
+    let set = OperatorSet::new(state.operator_set(), &able, state.operator_threshold)
+        .map_err(|_| Reason::AdmissionUnsigned)?;
     admission::verify(cluster, &set, signed).map_err(|denial| denial.reason)
 }
 

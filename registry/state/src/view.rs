@@ -110,6 +110,11 @@ impl State {
         &self.operator_chain
     }
 
+    /// Number of changes of the operators since the genesis record: what requests must name.
+    pub fn operator_set(&self) -> u32 {
+        u32::try_from(self.operator_chain.len()).unwrap_or(u32::MAX)
+    }
+
     /// One operator, unless banned.
     pub fn operator(&self, name: &OperatorName) -> Option<&OperatorKey> {
         self.operators.iter().find(|operator| operator.name == *name && self.may_sign(operator))

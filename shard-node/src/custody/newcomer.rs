@@ -4,22 +4,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use holdfast_domain::{
-    ClusterId, EkHash, Genesis, GroupId, JoinEvidence, NodeId, NodeRole, OperatorKey, OperatorRequest,
-    PcrApproval, PolicyEpoch, Reason, SignedAdmission, UnixMs, WrapTarget, codec, evidence::MAX_EVIDENCE,
+    ClusterId, EkHash, GroupId, JoinEvidence, NodeId, NodeRole, OperatorRequest, PcrApproval, PolicyEpoch,
+    Reason, SignedAdmission, UnixMs, WrapTarget, codec, evidence::MAX_EVIDENCE,
 };
 use holdfast_keys::Dmk;
 use holdfast_proto::registry::v1::{GetEvidenceReply, GetEvidenceRequest, custody_client::CustodyClient};
-use holdfast_tpm_verify::{
-    AttestedNode, Denial, EkRoots, PolicyKey, VerifyContext,
-    admission::{self, OperatorSet, VerifiedAdmission},
-    join,
-    wrap::wrap_key,
+use holdfast_tpm_verify::{AttestedNode, EkRoots, PolicyKey, VerifyContext, join, wrap::wrap_key};
+
+use super::{
+    CustodyError, FIRST, Keeper,
+    operators::{MAX_SIGNED_ADMISSION, OperatorChain},
+    rows,
 };
-
-use super::{CustodyError, FIRST, Keeper, rows};
-
-/// Largest signed admission: its bytes and a few signatures.
-const MAX_SIGNED_ADMISSION: usize = holdfast_domain::admission::MAX_ADMISSION + 8192;
 
 /// A machine whose evidence and admission this replica has checked. Made by [`Newcomer::check`] only.
 pub struct Newcomer {
@@ -84,46 +80,17 @@ pub(super) async fn check(
     let admission: SignedAdmission = codec::decode(&admission, MAX_SIGNED_ADMISSION)?;
 
     let refused = |denial| CustodyError::Newcomer { node, denial };
+    let chain = OperatorChain::verify(genesis, &operator_chain).map_err(refused)?;
+    chain.remember(&keeper.member.folder)?.map_err(refused)?;
     let roots = EkRoots::new(&genesis.ek_roots)?;
-    let attested =
-        join::verify(&VerifyContext::of_genesis(genesis, &roots, now()), &evidence).map_err(refused)?;
+    let verify = |at| join::verify(&VerifyContext::of_genesis(genesis, &roots, at), &evidence);
+    let attested = verify(now()).map_err(refused)?;
     let mismatch = |reason| CustodyError::Admission { node, reason };
     if attested.node_id() != node || attested.role() != role {
         return Err(mismatch(Reason::EvidenceMismatch));
     }
-    let verified = signed_by_operators(genesis, &operator_chain, &admission).map_err(refused)?;
+    let verified = chain.admission(&admission, attested.ek_hash()).map_err(refused)?;
     if admits(verified.request(), &attested) { Ok(attested) } else { Err(mismatch(Reason::EkNotAdmitted)) }
-}
-
-/// Checks an admission against the operator set of its time: genesis, then every signed change since.
-fn signed_by_operators(
-    genesis: &Genesis,
-    chain: &[Bytes],
-    admission: &SignedAdmission,
-) -> Result<VerifiedAdmission, Denial> {
-    let set = |operators: &[OperatorKey], threshold| {
-        OperatorSet::new(operators, threshold)
-            .map_err(|error| Denial { reason: Reason::AdmissionUnsigned, detail: error.to_string() })
-    };
-    let mut operators = set(&genesis.operators, genesis.operator_threshold)?;
-    let mut verdict = admission::verify(genesis.cluster, &operators, admission);
-    for link in chain {
-        if verdict.is_ok() {
-            break;
-        }
-        let change: SignedAdmission = codec::decode(link, MAX_SIGNED_ADMISSION)
-            .map_err(|error| Denial { reason: Reason::Malformed, detail: error.to_string() })?;
-        let change = admission::verify(genesis.cluster, &operators, &change)?;
-        let OperatorRequest::SetOperators { operators: next, threshold } = change.request() else {
-            return Err(Denial {
-                reason: Reason::Malformed,
-                detail: "a link that is no change of operators".into(),
-            });
-        };
-        operators = set(next, *threshold)?;
-        verdict = admission::verify(genesis.cluster, &operators, admission);
-    }
-    verdict
 }
 
 /// Whether the operators' request names this very machine, or the ticket that it signed its transcript with.

@@ -153,6 +153,9 @@ pub enum OperatorRequest {
         operators: Vec<OperatorKey>,
         /// How many must sign from now on.
         threshold: u8,
+        /// EKs of machines that earlier operators admitted and that stay admitted. Every other admission of theirs is void: whoever
+        /// was removed could sign another one at any time, and write an earlier date into it.
+        keep: Vec<EkHash>,
     },
 }
 
@@ -161,6 +164,8 @@ pub enum OperatorRequest {
 pub struct Admission {
     /// The cluster it is for.
     pub cluster: ClusterId,
+    /// The operators who sign it: number of changes of the operators since the genesis record.
+    pub set: u32,
     /// Unique, so that it applies once.
     pub serial: RequestSerial,
     /// When it was written.

@@ -14,6 +14,7 @@ use crate::limits::{OPERATORS_MAX, SIGNATURES_MAX};
 /// Who may sign, and how many must: one link of the chain that begins in the genesis record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorSet {
+    number: u32,
     keys: BTreeMap<OperatorName, P256Public>,
     threshold: u8,
 }
@@ -37,11 +38,11 @@ pub enum OperatorSetError {
 }
 
 impl OperatorSet {
-    /// Checks a set from the genesis record or a signed change.
+    /// Checks a set from the genesis record, whose `number` is 0, or from the signed change of this number.
     ///
     /// # Errors
     /// See [`OperatorSetError`].
-    pub fn new(operators: &[OperatorKey], threshold: u8) -> Result<Self, OperatorSetError> {
+    pub fn new(number: u32, operators: &[OperatorKey], threshold: u8) -> Result<Self, OperatorSetError> {
         if operators.is_empty() || operators.len() > OPERATORS_MAX {
             return Err(OperatorSetError::Size(operators.len()));
         }
@@ -55,7 +56,13 @@ impl OperatorSet {
                 return Err(OperatorSetError::Repeated(name.clone()));
             }
         }
-        Ok(Self { keys, threshold })
+        Ok(Self { number, keys, threshold })
+    }
+
+    /// Number of changes of the operators since the genesis record.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// How many must sign.
@@ -109,10 +116,10 @@ impl VerifiedAdmission {
     }
 }
 
-/// Checks that at least the threshold of different operators signed these exact bytes, and only then decodes them.
+/// Checks that at least the threshold of different operators signed these exact bytes as this very set, and only then decodes them.
 ///
 /// # Errors
-/// [`Reason::AdmissionUnsigned`] for too few or any wrong signature, [`Reason::WrongCluster`], [`Reason::Malformed`].
+/// [`Reason::AdmissionUnsigned`] for too few or any wrong signature, or one that was given as another set, [`Reason::WrongCluster`], [`Reason::Malformed`].
 pub fn verify(
     cluster: ClusterId,
     operators: &OperatorSet,
@@ -142,6 +149,10 @@ pub fn verify(
     if admission.cluster != cluster {
         return Err(Denial::new(Reason::WrongCluster, "admission for another cluster"));
     }
+    if admission.set != operators.number {
+        let detail = format_args!("signed as operator set {}, not {}", admission.set, operators.number);
+        return Err(Denial::new(Reason::AdmissionUnsigned, detail));
+    }
     Ok(VerifiedAdmission { admission, signers })
 }
 
@@ -168,15 +179,15 @@ mod tests {
 
     fn three() -> (Vec<SoftSigner>, OperatorSet) {
         let signers: Vec<_> = (0..3).map(|_| SoftSigner::generate().unwrap()).collect();
-        let set = OperatorSet::new(&operators(&signers), 2).unwrap();
+        let set = OperatorSet::new(0, &operators(&signers), 2).unwrap();
         (signers, set)
     }
 
     fn request(cluster: ClusterId) -> Vec<u8> {
         let request = OperatorRequest::AllowEk { ek: EkHash::new([7; 32]), role: NodeRole::Node };
         let (issued, expires) = (UnixMs(1), UnixMs(2));
-        codec::encode(&Admission { cluster, serial: RequestSerial::new([3; 16]), issued, expires, request })
-            .unwrap()
+        let serial = RequestSerial::new([3; 16]);
+        codec::encode(&Admission { cluster, set: 0, serial, issued, expires, request }).unwrap()
     }
 
     fn signed(signers: &[SoftSigner], by: &[usize], bytes: Vec<u8>) -> SignedAdmission {
@@ -237,20 +248,28 @@ mod tests {
     }
 
     #[test]
+    fn the_same_operators_of_another_time_sign_nothing() {
+        let (signers, _) = three();
+        let later = OperatorSet::new(1, &operators(&signers), 2).unwrap();
+        let early = verify(CLUSTER, &later, &signed(&signers, &[0, 1], request(CLUSTER)));
+        assert_eq!(reason(early), Reason::AdmissionUnsigned);
+    }
+
+    #[test]
     fn sets_that_count_one_person_twice_or_demand_nothing_are_refused() {
         let (signers, _) = three();
         let whole = operators(&signers);
-        assert_eq!(OperatorSet::new(&[], 1), Err(OperatorSetError::Size(0)));
-        assert_eq!(OperatorSet::new(&whole, 0), Err(OperatorSetError::Threshold(0)));
-        assert_eq!(OperatorSet::new(&whole, 4), Err(OperatorSetError::Threshold(4)));
+        assert_eq!(OperatorSet::new(0, &[], 1), Err(OperatorSetError::Size(0)));
+        assert_eq!(OperatorSet::new(0, &whole, 0), Err(OperatorSetError::Threshold(0)));
+        assert_eq!(OperatorSet::new(0, &whole, 4), Err(OperatorSetError::Threshold(4)));
         let mut same_key = whole.clone();
         same_key[1].key = same_key[0].key;
-        assert_eq!(OperatorSet::new(&same_key, 2), Err(OperatorSetError::Repeated(name(1))));
+        assert_eq!(OperatorSet::new(0, &same_key, 2), Err(OperatorSetError::Repeated(name(1))));
         let mut same_name = whole.clone();
         same_name[1].name = name(0);
-        assert_eq!(OperatorSet::new(&same_name, 2), Err(OperatorSetError::Repeated(name(0))));
+        assert_eq!(OperatorSet::new(0, &same_name, 2), Err(OperatorSetError::Repeated(name(0))));
         let mut off_curve = whole;
         off_curve[2].key.y[0] ^= 1;
-        assert_eq!(OperatorSet::new(&off_curve, 2), Err(OperatorSetError::Key(name(2))));
+        assert_eq!(OperatorSet::new(0, &off_curve, 2), Err(OperatorSetError::Key(name(2))));
     }
 }

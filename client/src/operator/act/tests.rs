@@ -43,9 +43,9 @@ fn allow() -> OperatorRequest {
 fn what_is_signed_is_what_the_cluster_verifies() {
     let dir = tempfile::tempdir().unwrap();
     let (operator, public) = operator(&dir.path().join("o"));
-    let signing = operator.sign(allow()).unwrap();
+    let signing = operator.sign_as(3, allow()).unwrap();
     let signed: SignedAdmission = codec::decode(&signing.to_bytes().unwrap(), MAX_SIGNED_ADMISSION).unwrap();
-    let operators = OperatorSet::new(&[public], 1).unwrap();
+    let operators = OperatorSet::new(3, &[public], 1).unwrap();
     assert!(admission::verify(operator.description().cluster, &operators, &signed).is_ok());
     let Admission { issued, expires, request, .. } = signing.admission();
     assert_eq!(expires.since(*issued), ADMISSION_LIFE_MS);
@@ -56,7 +56,7 @@ fn what_is_signed_is_what_the_cluster_verifies() {
 fn each_request_has_a_serial_of_its_own_and_each_operator_signs_once() {
     let dir = tempfile::tempdir().unwrap();
     let (operator, _) = operator(&dir.path().join("o"));
-    let (one, two) = (operator.sign(allow()).unwrap(), operator.sign(allow()).unwrap());
+    let (one, two) = (operator.sign_as(3, allow()).unwrap(), operator.sign_as(3, allow()).unwrap());
     assert_ne!(one.admission().serial, two.admission().serial);
     let again = operator.cosign(Signing::from_bytes(&one.to_bytes().unwrap()).unwrap()).unwrap();
     assert_eq!(again.signers().count(), 1);
@@ -66,7 +66,7 @@ fn each_request_has_a_serial_of_its_own_and_each_operator_signs_once() {
 fn another_clusters_request_is_not_signed() {
     let dir = tempfile::tempdir().unwrap();
     let (operator, _) = operator(&dir.path().join("o"));
-    let Signing { signed, mut admission } = operator.sign(allow()).unwrap();
+    let Signing { signed, mut admission } = operator.sign_as(3, allow()).unwrap();
     admission.cluster = holdfast_domain::ClusterId::new([0xee; 16]);
     let foreign = SignedAdmission { bytes: codec::encode(&admission).unwrap(), ..signed };
     let foreign = Signing::from_bytes(&codec::encode(&foreign).unwrap()).unwrap();

@@ -51,6 +51,7 @@ fn admission(cluster: ClusterId) -> anyhow::Result<Admission> {
     let issued = UnixMs(u64::try_from(now)?);
     Ok(Admission {
         cluster,
+        set: 0,
         serial: RequestSerial::new(holdfast_keys::random_array()?),
         issued,
         expires: issued.plus_ms(600_000),

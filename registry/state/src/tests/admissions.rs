@@ -10,6 +10,10 @@ fn allow() -> OperatorRequest {
     OperatorRequest::AllowEk { ek: Machine(1).ek(), role: NodeRole::Node }
 }
 
+fn change(operators: Vec<OperatorKey>, threshold: u8) -> OperatorRequest {
+    OperatorRequest::SetOperators { operators, threshold, keep: vec![] }
+}
+
 #[test]
 fn fewer_signatures_than_the_threshold_change_nothing() {
     let mut world = World::founded();
@@ -66,11 +70,29 @@ fn new_operators_sign_from_then_on_and_the_old_no_more() {
     let mut world = World::founded();
     let eve = SoftSigner::generate().unwrap();
     let set = vec![OperatorKey { name: "eve".parse().unwrap(), key: eve.public().to_point() }];
-    world.ask(OperatorRequest::SetOperators { operators: set, threshold: 1 }).unwrap();
+    let before = world.request(allow());
+    world.ask(change(set, 1)).unwrap();
     assert_eq!(world.ask(allow()), Err(Reason::AdmissionUnsigned));
+    let early = signed(&before, &[("eve", &eve)]);
+    assert_eq!(world.act(Act::Admit(early)), Err(Reason::AdmissionUnsigned), "signed as the set before");
     let admission = world.request(allow());
     assert_eq!(world.act(Act::Admit(signed(&admission, &[("eve", &eve)]))), Ok(Applied::Done));
     assert_eq!(world.state.operator_chain().len(), 1, "replicas follow the chain from genesis");
+}
+
+#[test]
+fn a_change_of_operators_voids_every_unused_admission_that_it_does_not_keep() {
+    let mut world = World::founded();
+    let kept = Machine(2).ek();
+    for ek in [Machine(1).ek(), kept] {
+        world.ask(OperatorRequest::AllowEk { ek, role: NodeRole::Node }).unwrap();
+    }
+    let request = OperatorRequest::SetOperators { operators: operators(), threshold: 2, keep: vec![kept] };
+    world.ask(request).unwrap();
+    assert!(world.state.allowed(Machine(1).ek()).is_none());
+    assert!(world.state.allowed(kept).is_some());
+    assert_eq!(world.join(Machine(1), NodeRole::Node), Err(Reason::EkNotAdmitted));
+    assert_eq!(world.join(Machine(2), NodeRole::Node).is_ok(), true);
 }
 
 #[test]
@@ -79,15 +101,15 @@ fn no_set_of_operators_locks_everyone_out() {
     for (operators, threshold) in
         [(operators(), 3), (operators(), 0), (vec![], 1), ([operators(), operators()].concat(), 1)]
     {
-        let request = OperatorRequest::SetOperators { operators, threshold };
+        let request = change(operators, threshold);
         assert_eq!(world.ask(request), Err(Reason::Malformed));
     }
     let ban = OperatorRequest::Ban(BanSubject::Operator("bob".parse().unwrap()));
     assert_eq!(world.ask(ban.clone()), Err(Reason::Conflict), "both must sign");
-    world.ask(OperatorRequest::SetOperators { operators: operators(), threshold: 1 }).unwrap();
+    world.ask(change(operators(), 1)).unwrap();
     assert_eq!(world.ask(ban), Ok(Applied::Done));
     assert_eq!(world.ask(allow()), Err(Reason::AdmissionUnsigned), "a banned operator's signature is none");
-    let request = OperatorRequest::SetOperators { operators: operators(), threshold: 2 };
+    let request = change(operators(), 2);
     let admission = world.request(request);
     let outcome = world.act(Act::Admit(signed(&admission, &[("ann", &KEYS.ann)])));
     assert_eq!(outcome, Err(Reason::Conflict), "only one of the two could sign");

@@ -240,6 +240,7 @@ impl World {
         serial[..8].copy_from_slice(&self.serial.to_be_bytes());
         Admission {
             cluster: CLUSTER,
+            set: self.state.operator_set(),
             serial: RequestSerial::new(serial),
             issued: self.now,
             expires: self.now.plus_ms(HOUR),
