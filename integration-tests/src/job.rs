@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     cluster::{Account, Cluster},
-    input::{Input, Share},
+    input::{Input, Share, write_small},
     recorder::{Recorder, Recording},
     report::{Progress, Report},
 };
@@ -80,6 +80,16 @@ impl Job {
             recording: None,
             figures: Vec::new(),
         })
+    }
+
+    /// A job for tests: a small input with difficult names, beside a cluster in `folder`.
+    ///
+    /// # Errors
+    /// See [`Job::new`].
+    pub fn small(folder: &Path, pace: Pace) -> anyhow::Result<Self> {
+        let input = folder.join("input");
+        write_small(&input, pace.accounts)?;
+        Self::new(&folder.join("cluster"), Input::walk(&input)?, pace)
     }
 
     /// Runs steps in order.

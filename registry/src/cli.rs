@@ -5,6 +5,7 @@ mod output;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use holdfast_certs::read_certificates;
 use holdfast_domain::{PendingId, TpmPolicy};
@@ -49,7 +50,7 @@ async fn obey(output: Output, command: Command) -> anyhow::Result<()> {
         Command::Run { data, config } => {
             let config = Config::load(config.as_deref())?;
             telemetry::init(config.log_format, &config.log_filter)?;
-            Ok(run::run(&data, config, shutdown()).await?)
+            Ok(run::run(&data, config, shutdown().context("cannot wait for signals")?).await?)
         }
         Command::Ek { tpm } => {
             quiet()?;
@@ -127,21 +128,16 @@ async fn join_registry(output: Output, arguments: JoinArguments) -> anyhow::Resu
     output.join(&machine.data, &joined)
 }
 
-/// Ready when the process is told to stop.
-async fn shutdown() {
+/// Ready when the process is told to stop. From this call on a signal is remembered: one that comes while the voter starts
+/// stops it in order too.
+fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(error) => {
-                tracing::error!(%error, "cannot wait for a signal");
-                std::future::pending::<()>().await;
-            }
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    };
-    tokio::select! {
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::interrupt()) => {}
-    }
-    tracing::info!("stopping");
+        tracing::info!("stopping");
+    })
 }

@@ -1,6 +1,8 @@
 //! One voter or node: its data folder, its TPM and its process.
 
 use std::{
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
     net::TcpStream,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,6 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use super::START_TIMEOUT;
 use crate::{cli::Program, process, process::Process, tpm::Machine, wait};
+
+/// What both programs log when they begin to serve.
+const SERVES: &str = " serving ";
+/// Bytes of a process's log that are looked through.
+const MAX_LOG: u64 = 1 << 20;
 
 /// Which program a server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +56,8 @@ pub struct Server {
     /// Its EK, as operators name it.
     pub ek: String,
     process: Option<Process>,
+    /// Where in its log the present process began.
+    log_start: u64,
 }
 
 impl Server {
@@ -76,6 +85,7 @@ impl Server {
             node: None,
             ek: String::new(),
             process: None,
+            log_start: 0,
         };
         let tcti = server.machine.tcti();
         let answer = server.cli().json(["ek", "--tpm", &tcti]).context("asking for the EK")?;
@@ -96,7 +106,7 @@ impl Server {
     ) -> Self {
         let log = folder.join("logs").join(format!("{name}.log"));
         let data = folder.join(&name);
-        Self { name, role, program, data, log, port, machine, node, ek, process: None }
+        Self { name, role, program, data, log, port, machine, node, ek, process: None, log_start: 0 }
     }
 
     /// Its name in this cluster.
@@ -122,6 +132,18 @@ impl Server {
     /// The end of its log.
     pub fn log_tail(&self) -> String {
         process::tail(&self.log)
+    }
+
+    /// What its present process has logged, as far as it is short.
+    pub fn log_since_start(&self) -> String {
+        let read = || -> std::io::Result<String> {
+            let mut log = File::open(&self.log)?;
+            log.seek(SeekFrom::Start(self.log_start))?;
+            let mut text = Vec::new();
+            log.take(MAX_LOG).read_to_end(&mut text)?;
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        };
+        read().unwrap_or_default()
     }
 
     /// Where it listens.
@@ -184,6 +206,7 @@ impl Server {
     /// It cannot be started.
     pub fn start_with(&mut self, environment: &[(String, String)]) -> anyhow::Result<()> {
         let data = self.data.display().to_string();
+        self.log_start = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         let process =
             Process::start(&self.name, &self.program, ["run", "--data", &data], environment, &self.log);
         self.process = Some(process?);
@@ -209,7 +232,9 @@ impl Server {
             if !self.is_running() {
                 return Ok(Some(false));
             }
-            Ok(TcpStream::connect(&address).is_ok().then_some(true))
+            // The socket comes first; that it is served, the log says.
+            let serves = self.log_since_start().contains(SERVES);
+            Ok((serves && TcpStream::connect(&address).is_ok()).then_some(true))
         });
         if !listening.with_context(|| self.log_tail())? {
             bail!("{name} ended: {}", self.log_tail());

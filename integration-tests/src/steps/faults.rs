@@ -27,9 +27,21 @@ const FAILOVER: Duration = Duration::from_secs(5);
 /// # Errors
 /// It takes too long, or something that was acknowledged is lost.
 pub fn kill_leader(job: &mut Job, progress: &Progress) -> anyhow::Result<String> {
+    kill_leader_once(job, progress, "first")
+}
+
+/// The same again: whoever came back may lead now.
+///
+/// # Errors
+/// See [`kill_leader`].
+pub fn kill_leader_again(job: &mut Job, progress: &Progress) -> anyhow::Result<String> {
+    kill_leader_once(job, progress, "second")
+}
+
+fn kill_leader_once(job: &mut Job, progress: &Progress, name: &str) -> anyhow::Result<String> {
     let cluster = &mut job.cluster;
     // Acknowledged just before: it must be there afterwards.
-    let invite = cluster.invite("before-the-kill", "1MiB")?;
+    let invite = cluster.invite(&format!("{name}-before"), "1MiB")?;
     let before = cluster.status()?;
     let leader = cluster.wait_leader()?;
     cluster.voter(leader)?.kill()?;
@@ -39,7 +51,7 @@ pub fn kill_leader(job: &mut Job, progress: &Progress) -> anyhow::Result<String>
         Ok((now.leader.is_some() && now.leader != before.leader).then_some(()))
     })?;
     let answers = started.elapsed();
-    cluster.invite("after-the-kill", "1MiB")?;
+    cluster.invite(&format!("{name}-after"), "1MiB")?;
     let writes = started.elapsed();
     ensure!(writes < FAILOVER, "the registry took {} to write again", seconds(writes));
     let after = cluster.status()?;
@@ -47,7 +59,7 @@ pub fn kill_leader(job: &mut Job, progress: &Progress) -> anyhow::Result<String>
         after.applied_index >= before.applied_index && after.groups == before.groups,
         "something is lost"
     );
-    cluster.register("found-again", &invite).context("an invite from before the kill")?;
+    cluster.register(&format!("{name}-found-again"), &invite).context("an invite from before the kill")?;
     progress.say("the killed voter comes back");
     cluster.voter(leader)?.start_and_wait()?;
     catch_up(job, leader)?;

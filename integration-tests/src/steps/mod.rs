@@ -13,8 +13,8 @@ pub mod refusals;
 mod voters;
 
 pub use accounts::{accounts, stale_map};
-pub use canaries::{canaries, record};
-pub use faults::{kill_leader, kill_node_in_upload};
+pub use canaries::{canaries, record, record_if_root};
+pub use faults::{kill_leader, kill_leader_again, kill_node_in_upload};
 pub use files::{
     Tree, compare, get_everything, list_everything, put_everything, stat_and_remove, verify_everything,
 };

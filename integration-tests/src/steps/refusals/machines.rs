@@ -7,7 +7,6 @@ use anyhow::{Context as _, ensure};
 use super::joins::machine;
 use crate::{
     cluster::{Cluster, Role},
-    process::tail,
     tpm::{Boot, Machine},
 };
 
@@ -57,15 +56,12 @@ pub fn changed_boot(cluster: &mut Cluster) -> anyhow::Result<()> {
 /// Starts the first node and expects it to end by itself, saying all of these.
 fn expect_end(cluster: &mut Cluster, said: &[&str]) -> anyhow::Result<()> {
     let node = cluster.node(0)?;
-    // What the log says from earlier must not count.
-    let before = std::fs::metadata(node.log())?.len();
     node.start()?;
     let status = node.wait_end(END)?;
     ensure!(!status.success(), "it ended with success");
-    let log = std::fs::read(node.log())?;
-    let new = String::from_utf8_lossy(log.get(usize::try_from(before)?..).unwrap_or_default()).into_owned();
+    let log = node.log_since_start();
     for word in said {
-        ensure!(new.contains(word), "it ended without saying {word}: {}", tail(&node.log()));
+        ensure!(log.contains(word), "it ended without saying {word}: {log}");
     }
     // Takes note of the end.
     node.kill()
