@@ -5,11 +5,12 @@
 //! tpm/                   blobs of TPM keys
 //! sealed/NAME            keys that only this TPM opens, in an approved boot state
 //! identity/              certificate chains, trust bundle, genesis record, PCR approvals, voters, map
-//! raft/ state/ content/  consensus log and snapshots, records, chunks
+//! raft/ state/ content/  consensus log and snapshots, records, chunks; each says in owner.toml whose it is
 //! lock                   held while a process uses the folder
 //! ```
 
 mod durable;
+mod owner;
 mod settings;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
 };
 
 use holdfast_domain::{
-    NodeRole,
+    ClusterId, NodeId, NodeRole,
     codec::{self, CodecError},
 };
 use holdfast_tpm_node::SealedBlob;
@@ -74,6 +75,24 @@ pub enum FolderError {
         /// Role in the folder.
         actual: NodeRole,
     },
+    /// A part of the folder came from another one.
+    #[error(
+        "{} belongs to node {node} of cluster {cluster}, and this folder to node {} of cluster {}: put each back where it was",
+        path.display(), settings.node, settings.cluster
+    )]
+    OtherOwner {
+        /// The part.
+        path: PathBuf,
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Its machine.
+        node: NodeId,
+        /// Whose the folder is.
+        settings: Box<Settings>,
+    },
+    /// A part of the folder does not say whose it is.
+    #[error("{} is missing or damaged: restore it from a backup, or remove the folder and join again", .0.display())]
+    Unowned(PathBuf),
     /// Readable by others.
     #[error("{} has mode {mode:04o} and others can reach it: run `chmod 700 {}`", path.display(), path.display())]
     Mode {
@@ -86,7 +105,7 @@ pub enum FolderError {
     #[error("{} is in use by another process: stop that one first", .0.display())]
     InUse(PathBuf),
     /// `folder.toml` is wrong.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {}. Correct it, or restore the file from a backup", path.display(), reason.trim_end())]
     Settings {
         /// The file.
         path: PathBuf,
@@ -139,13 +158,16 @@ impl Folder {
     /// See [`FolderError`].
     pub fn create(path: &Path, settings: Settings) -> Result<Self, FolderError> {
         Self::check_new(path)?;
-        for part in ["", "tpm", "sealed", "identity", "raft", "state"] {
+        for part in ["", "tpm", "sealed", "identity"].iter().chain(&owner::OWNED) {
             let part = path.join(part);
             DirBuilder::new().recursive(true).mode(0o700).create(&part).map_err(failed("make", &part))?;
         }
         // The folder itself may be there already: made by a person, or for the blobs of the TPM's keys.
         fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed("restrict", path))?;
         let lock = lock(path)?;
+        for part in owner::OWNED {
+            owner::claim(&path.join(part), &settings)?;
+        }
         Ok(Self { path: path.to_owned(), settings, _lock: lock })
     }
 
@@ -177,6 +199,7 @@ impl Folder {
             return Err(FolderError::Role { path: path.to_owned(), expected: role, actual: settings.role });
         }
         let lock = lock(path)?;
+        owner::check(path, &settings)?;
         Ok(Self { path: path.to_owned(), settings, _lock: lock })
     }
 

@@ -94,3 +94,23 @@ fn a_flipped_byte_is_reported_with_its_file() {
     assert!(error.to_string().contains("identity/list"), "{error}");
     assert_eq!(folder.get::<u32>("identity/none").unwrap(), None);
 }
+
+#[test]
+fn a_part_of_another_folder_is_refused_and_both_owners_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
+    sealed_in(&ours);
+    let other = Settings { cluster: ClusterId::new([9; 16]), ..settings() };
+    Folder::create(&theirs, other.clone()).unwrap().seal_in().unwrap();
+    fs::rename(ours.join("raft"), dir.path().join("kept")).unwrap();
+    fs::rename(theirs.join("raft"), ours.join("raft")).unwrap();
+    let error = Folder::open(&ours, NodeRole::Node).unwrap_err().to_string();
+    for named in [settings().cluster.to_string(), other.cluster.to_string(), "ours/raft".to_owned()] {
+        assert!(error.contains(&named), "{error}");
+    }
+    fs::remove_dir_all(ours.join("raft")).unwrap();
+    fs::rename(dir.path().join("kept"), ours.join("raft")).unwrap();
+    Folder::open(&ours, NodeRole::Node).unwrap();
+    fs::write(ours.join("raft/owner.toml"), "?").unwrap();
+    assert!(matches!(Folder::open(&ours, NodeRole::Node), Err(FolderError::Unowned(_))));
+}
