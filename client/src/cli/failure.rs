@@ -116,6 +116,9 @@ impl Failure {
             Error::Config(ConfigError::NoContext { kind: ContextKind::Operator, .. }) => {
                 Some("holdfast operator use DIR, with the directory that the cluster's initialisation wrote")
             }
+            Error::Config(ConfigError::Syntax { .. }) => {
+                Some("correct or remove that line; `holdfast context list` shows what was understood")
+            }
             Error::Unavailable { .. } | Error::Dial { .. } => Some(
                 "check the registries' addresses with `holdfast context list`; a longer --timeout waits longer",
             ),

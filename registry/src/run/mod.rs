@@ -7,7 +7,11 @@ mod follow;
 mod known;
 mod learn;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use holdfast_certs::{AcceptLimits, ClientAuth, PinnedPeers, ServerTls, TlsSetupError};
 use holdfast_consensus::{Groups, LogOpenError, Options, StartError, TlsConnector, TlsPeerAuth};
@@ -74,10 +78,12 @@ pub enum RunError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// The socket.
-    #[error("cannot listen on {address}: is another process using it?")]
+    #[error("cannot listen on {address}: stop what uses it, or change `listen` in {}", settings.display())]
     Listen {
         /// Where.
         address: String,
+        /// Which file says so.
+        settings: PathBuf,
         /// Why not.
         #[source]
         source: std::io::Error,
@@ -110,7 +116,8 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let member = Member::open(data, NodeRole::Registry).await?;
     let address = member.settings().listen.clone();
-    let failed = |source| RunError::Listen { address: address.clone(), source };
+    let settings = data.join("folder.toml");
+    let failed = |source| RunError::Listen { address: address.clone(), settings, source };
     let listener = TcpListener::bind(&address).await.map_err(failed)?;
     let known = KnownVoters::new(member.folder.get::<Vec<VoterEndpoint>>(files::VOTERS)?.unwrap_or_default());
     let (groups, voter) = assemble(member, config, known.clone()).await?;
