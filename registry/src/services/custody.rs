@@ -86,6 +86,9 @@ impl CustodyService {
             ReplicaReport::HandedOver => {
                 self.core.change_map(&by, |state| plan::plan_handed_over(state, group, replica)).await
             }
+            ReplicaReport::Withdrawn => {
+                self.core.change_map(&by, |state| plan::plan_withdrawn(state, group, replica)).await
+            }
             ReplicaReport::Dropped => self.core.propose(by, Act::Dropped { group, replica }).await,
             ReplicaReport::Unspecified => Err(wire::malformed("a report says what happened")),
         };
@@ -130,6 +133,10 @@ fn is_known(state: &State, node: NodeId, group: GroupId, replica: ReplicaId, rep
             here.is_some_and(|here| here.node == node && here.state == ReplicaState::Voter)
         }
         ReplicaReport::HandedOver => here.is_none() && dropping,
+        ReplicaReport::Withdrawn => {
+            let moving = group.replicas.iter().any(|known| known.state == ReplicaState::Learner);
+            !moving && here.is_some_and(|here| here.node == node && here.state == ReplicaState::Voter)
+        }
         ReplicaReport::Dropped => here.is_none() && !dropping,
         ReplicaReport::Unspecified => false,
     }

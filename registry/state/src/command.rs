@@ -198,8 +198,15 @@ pub enum MapChange {
         /// The newcomer.
         target: NodeId,
     },
-    /// The newcomer of a move is given up.
+    /// The move of a group is to be given up; the replica that hands over says whether it still can be.
     Cancel(GroupId),
+    /// The move is given up: its newcomer never voted, and is to be dropped.
+    Withdrawn {
+        /// The group.
+        group: GroupId,
+        /// The replica that keeps it.
+        from: ReplicaId,
+    },
     /// A group's first replica wrapped and stored its key, and serves.
     Founded {
         /// The group.

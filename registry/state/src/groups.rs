@@ -29,6 +29,19 @@ impl State {
             return Err(Reason::Overloaded);
         }
         self.dropping.extend(gone);
+        match &change {
+            MapChange::Cancel(group) => {
+                self.cancelled.insert(*group);
+            }
+            // Whichever of the two it came to.
+            MapChange::Withdrawn { group, .. } | MapChange::HandedOver { group, .. } => {
+                self.cancelled.remove(group);
+            }
+            MapChange::Create(_)
+            | MapChange::Move { .. }
+            | MapChange::Founded { .. }
+            | MapChange::Readdress(_) => {}
+        }
         let highest =
             map.groups.iter().flat_map(|group| &group.replicas).map(|replica| replica.replica.0).max();
         self.next_replica = self.next_replica.max(highest.map_or(0, |id| id.saturating_add(1)));
@@ -43,7 +56,9 @@ impl State {
     fn check_asker(&self, by: &SpiffeSubject, change: &MapChange) -> Result<(), Reason> {
         let speaker = match change {
             MapChange::Founded { group, replica } => Some((*group, *replica)),
-            MapChange::HandedOver { group, from } => Some((*group, *from)),
+            MapChange::HandedOver { group, from } | MapChange::Withdrawn { group, from } => {
+                Some((*group, *from))
+            }
             MapChange::Create(_)
             | MapChange::Move { .. }
             | MapChange::Cancel(_)
@@ -120,7 +135,10 @@ fn describe(change: &MapChange) -> String {
     match change {
         MapChange::Create(nodes) => format!("{} groups are to be founded", nodes.len()),
         MapChange::Move { group, target } => format!("group {group} is to move to {target}"),
-        MapChange::Cancel(group) => format!("the move of group {group} is given up"),
+        MapChange::Cancel(group) => format!("the move of group {group} is to be given up"),
+        MapChange::Withdrawn { group, from } => {
+            format!("the move of group {group} is given up by replica {from}")
+        }
         MapChange::Founded { group, replica } => format!("group {group} is founded by replica {replica}"),
         MapChange::HandedOver { group, from } => format!("group {group} was handed over by replica {from}"),
         MapChange::Readdress(node) => format!("node {node} has another address"),

@@ -80,6 +80,14 @@ pub fn plan_handed_over(state: &State, group: GroupId, from: ReplicaId) -> Resul
     planned(state, MapChange::HandedOver { group, from })
 }
 
+/// Plans what follows the report that the replica `from` keeps its group, whose move was to be given up.
+///
+/// # Errors
+/// See [`next_map`].
+pub fn plan_withdrawn(state: &State, group: GroupId, from: ReplicaId) -> Result<Planned, Reason> {
+    planned(state, MapChange::Withdrawn { group, from })
+}
+
 /// Plans the correction of a machine's address in the map; `None` when it is right everywhere.
 ///
 /// # Errors
@@ -124,13 +132,12 @@ pub fn next_map(state: &State, change: &MapChange) -> Result<ShardMap, Reason> {
             replicas.push(learner);
         }
         MapChange::Cancel(group) => {
-            let replicas = replicas_of(&mut map, *group)?;
-            let before = replicas.len();
-            replicas.retain(|replica| replica.state != ReplicaState::Learner);
-            if replicas.is_empty() || replicas.len() == before {
+            let moving = replicas_of(&mut map, *group)?.iter().any(is_learner);
+            if !moving || state.cancelled.contains(group) {
                 return Err(Reason::Conflict);
             }
         }
+        MapChange::Withdrawn { group, from } => withdrawn(state, &mut map, *group, *from)?,
         MapChange::Founded { group, replica } => founded(state, &mut map, *group, *replica)?,
         MapChange::HandedOver { group, from } => handed_over(state, &mut map, *group, *from)?,
         MapChange::Readdress(node) => readdress(state, &mut map, *node)?,
@@ -174,7 +181,6 @@ fn founded(state: &State, map: &mut ShardMap, group: GroupId, id: ReplicaId) -> 
 
 fn handed_over(state: &State, map: &mut ShardMap, group: GroupId, from: ReplicaId) -> Result<(), Reason> {
     let replicas = replicas_of(map, group)?;
-    let is_learner = |replica: &ReplicaDescriptor| replica.state == ReplicaState::Learner;
     let leaves =
         |replica: &ReplicaDescriptor| replica.replica == from && replica.state == ReplicaState::Voter;
     if !replicas.iter().any(leaves) {
@@ -190,6 +196,20 @@ fn handed_over(state: &State, map: &mut ShardMap, group: GroupId, from: ReplicaI
     learner.state = ReplicaState::Voter;
     replicas.retain(|replica| replica.replica != from);
     Ok(())
+}
+
+fn withdrawn(state: &State, map: &mut ShardMap, group: GroupId, from: ReplicaId) -> Result<(), Reason> {
+    let replicas = replicas_of(map, group)?;
+    let keeps = |replica: &ReplicaDescriptor| replica.replica == from && replica.state == ReplicaState::Voter;
+    if !state.cancelled.contains(&group) || !replicas.iter().any(keeps) {
+        return Err(Reason::Conflict);
+    }
+    replicas.retain(|replica| !is_learner(replica));
+    Ok(())
+}
+
+fn is_learner(replica: &ReplicaDescriptor) -> bool {
+    replica.state == ReplicaState::Learner
 }
 
 fn readdress(state: &State, map: &mut ShardMap, node: NodeId) -> Result<(), Reason> {

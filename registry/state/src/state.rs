@@ -64,6 +64,9 @@ pub struct State {
     pub(crate) voters: BTreeMap<NodeId, Voter>,
     pub(crate) lineage: Lineage,
     pub(crate) map: Option<(Signed<ShardMap>, ShardMap)>,
+    /// Groups whose move is to be given up. The learner stays in the map until the replica that hands over has withdrawn it: only that
+    /// one knows whether the learner votes already, and a learner that was told to delete must not become the only voter.
+    pub(crate) cancelled: BTreeSet<GroupId>,
     pub(crate) dropping: BTreeMap<(GroupId, ReplicaId), NodeId>,
     pub(crate) wraps: BTreeMap<(KeySubject, KeyGeneration, Recipient), Signed<WrapRow>>,
     pub(crate) audit: AuditLog,

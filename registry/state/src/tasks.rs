@@ -11,6 +11,8 @@ pub enum TaskKind {
     Found,
     /// Wrap the key to the target, add it, promote it, leave, report.
     HandOver,
+    /// Give a hand-over up: remove the learner and report, or report the hand-over if the learner votes already.
+    Withdraw,
     /// Fetch the wrap and become a learner.
     Receive,
     /// Delete the replica.
@@ -24,7 +26,7 @@ pub struct Task {
     pub group: GroupId,
     /// What.
     pub kind: TaskKind,
-    /// The newcomer of a hand-over; in all other tasks the node itself.
+    /// The newcomer of a hand-over, also of one to be given up; in all other tasks the node itself.
     pub target: NodeId,
     /// The newcomer's replica; in all other tasks the node's own.
     pub replica: ReplicaId,
@@ -39,7 +41,8 @@ impl State {
             return Vec::new();
         }
         let groups = self.map.iter().flat_map(|(_, map)| &map.groups);
-        let mut tasks: Vec<_> = groups.flat_map(|group| tasks_in(group, node)).collect();
+        let mut tasks: Vec<_> =
+            groups.flat_map(|group| tasks_in(group, node, self.cancelled.contains(&group.group))).collect();
         let drops = self.dropping.iter().filter(|(_, holder)| **holder == node);
         tasks.extend(drops.map(|((group, replica), _)| Task {
             group: *group,
@@ -52,7 +55,7 @@ impl State {
     }
 }
 
-fn tasks_in(group: &GroupDescriptor, node: NodeId) -> Vec<Task> {
+fn tasks_in(group: &GroupDescriptor, node: NodeId, cancelled: bool) -> Vec<Task> {
     let task = |kind, of: &ReplicaDescriptor| Task {
         group: group.group,
         kind,
@@ -65,7 +68,10 @@ fn tasks_in(group: &GroupDescriptor, node: NodeId) -> Vec<Task> {
     own.filter_map(|replica| match replica.state {
         ReplicaState::Founding => Some(task(TaskKind::Found, replica)),
         ReplicaState::Learner => Some(task(TaskKind::Receive, replica)),
-        ReplicaState::Voter => learner.map(|learner| task(TaskKind::HandOver, learner)),
+        ReplicaState::Voter => {
+            let kind = if cancelled { TaskKind::Withdraw } else { TaskKind::HandOver };
+            learner.map(|learner| task(kind, learner))
+        }
     })
     .collect()
 }

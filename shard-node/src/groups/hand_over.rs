@@ -35,6 +35,22 @@ impl Runtime {
         report(self, group, own.replica, ReplicaReport::HandedOver).await
     }
 
+    /// Gives a move up, or finishes it when the target votes already. Only this replica makes the target a voter, and does one step at a
+    /// time: what it finds here stays so.
+    pub(super) async fn withdraw(&self, group: GroupId, target: &Target) -> Result<(), StepError> {
+        let own = self.own_replica(&self.descriptor(group)?)?;
+        let Some(shard) = self.hosted.get(group) else { return self.hand_over(group, target).await };
+        let raft = shard.raft();
+        let membership = raft.status().membership;
+        if membership.voters != BTreeSet::from([own.replica]) {
+            return self.hand_over(group, target).await;
+        }
+        if membership.members.contains_key(&target.replica) {
+            raft.remove(BTreeSet::from([target.replica])).await?;
+        }
+        report(self, group, own.replica, ReplicaReport::Withdrawn).await
+    }
+
     /// Until the target is the group's only voter.
     async fn give(&self, shard: &ShardGroup, target: &Target) -> Result<(), StepError> {
         let group = shard.id();

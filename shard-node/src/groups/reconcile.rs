@@ -64,6 +64,7 @@ async fn step(runtime: &Runtime, group: GroupId, task: &Task) -> Result<(), Step
     match task {
         Task::Found => runtime.found(group).await,
         Task::HandOver(target) => runtime.hand_over(group, target).await,
+        Task::Withdraw(target) => runtime.withdraw(group, target).await,
         Task::Receive => runtime.receive(group).await,
         Task::Drop(replica) => runtime.drop_replica(group, *replica).await,
     }

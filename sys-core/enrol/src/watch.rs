@@ -41,6 +41,8 @@ pub enum Task {
     Found,
     /// Wrap the key to the target, bring it up to date, hand the group over.
     HandOver(Target),
+    /// Give the hand-over to the target up, unless it votes already.
+    Withdraw(Target),
     /// Take the group over.
     Receive,
     /// Delete the local replica of this id, and no later one of the same group.

@@ -95,6 +95,7 @@ fn task(task: Task) -> ReplicaTask {
     let kind = match kind {
         Kind::Found => TaskKind::Found,
         Kind::HandOver => TaskKind::HandOver,
+        Kind::Withdraw => TaskKind::Withdraw,
         Kind::Receive => TaskKind::Receive,
         Kind::Drop => TaskKind::Drop,
     };

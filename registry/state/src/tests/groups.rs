@@ -92,13 +92,38 @@ fn a_move_goes_from_learner_to_hand_over_to_drop() {
 #[test]
 fn a_move_back_to_where_it_is_gives_the_move_up() {
     let mut world = World::with_groups();
-    let (from, _) = world.holder(ONE);
+    let (from, old) = world.holder(ONE);
     let target = if from.0 == 1 { Machine(2) } else { Machine(1) };
     world.put(operator("ann"), plan::plan_move(&world.state, ONE, target.node()).unwrap()).unwrap();
     assert_eq!(plan::plan_move(&world.state, ONE, target.node()).unwrap_err(), Reason::Conflict);
+    assert_eq!(plan::plan_withdrawn(&world.state, ONE, old).unwrap_err(), Reason::Conflict);
     world.put(operator("ann"), plan::plan_move(&world.state, ONE, from.node()).unwrap()).unwrap();
+    assert_eq!(plan::plan_move(&world.state, ONE, from.node()).unwrap_err(), Reason::Conflict, "said before");
+    assert_eq!(world.state.tasks_for(from.node())[0].kind, TaskKind::Withdraw);
+    assert_eq!(world.state.tasks_for(target.node())[0].kind, TaskKind::Receive, "it may vote already");
+    let planned = plan::plan_withdrawn(&world.state, ONE, old).unwrap();
+    assert_eq!(world.put(node(target), planned.clone()), Err(Reason::NotPermitted));
+    world.put(node(from), planned).unwrap();
     assert_eq!(world.map().group(ONE).unwrap().replicas.len(), 1);
     assert_eq!(world.state.tasks_for(target.node())[0].kind, TaskKind::Drop);
+    assert!(world.state.tasks_for(from.node()).is_empty());
+    world.put(operator("ann"), plan::plan_move(&world.state, ONE, target.node()).unwrap()).unwrap();
+    assert_eq!(world.state.tasks_for(from.node())[0].kind, TaskKind::HandOver, "a new move is a new one");
+}
+
+#[test]
+fn a_move_that_succeeds_while_it_is_given_up_has_succeeded() {
+    let mut world = World::with_groups();
+    let (from, old) = world.holder(ONE);
+    let target = if from.0 == 1 { Machine(2) } else { Machine(1) };
+    world.put(operator("ann"), plan::plan_move(&world.state, ONE, target.node()).unwrap()).unwrap();
+    world.act(Act::PutWraps(vec![wrap(KeySubject::Dmk(ONE), 1, from, Some(target), 3)])).unwrap();
+    world.put(operator("ann"), plan::plan_move(&world.state, ONE, from.node()).unwrap()).unwrap();
+    world.put(node(from), plan::plan_handed_over(&world.state, ONE, old).unwrap()).unwrap();
+    assert_eq!(world.holder(ONE).0.node(), target.node());
+    assert_eq!(world.state.tasks_for(from.node())[0].kind, TaskKind::Drop);
+    assert!(world.state.tasks_for(target.node()).is_empty());
+    assert_eq!(plan::plan_withdrawn(&world.state, ONE, old).unwrap_err(), Reason::Conflict);
 }
 
 #[test]

@@ -133,15 +133,16 @@ pub(crate) fn voter(row: Voter) -> Result<VoterEndpoint, IdError> {
 fn task(row: ReplicaTask) -> Result<(GroupId, Task), EventError> {
     let kind = row.kind();
     let ReplicaTask { group, kind: _, target_node, target_replica, target_address } = row;
+    let replica = ReplicaId(target_replica);
+    let target = || -> Result<Target, EventError> {
+        Ok(Target { node: target_node.as_ref().try_into()?, replica, address: target_address })
+    };
     let task = match kind {
         TaskKind::Found => Task::Found,
-        TaskKind::HandOver => Task::HandOver(Target {
-            node: target_node.as_ref().try_into()?,
-            replica: ReplicaId(target_replica),
-            address: target_address,
-        }),
+        TaskKind::HandOver => Task::HandOver(target()?),
+        TaskKind::Withdraw => Task::Withdraw(target()?),
         TaskKind::Receive => Task::Receive,
-        TaskKind::Drop => Task::Drop(ReplicaId(target_replica)),
+        TaskKind::Drop => Task::Drop(replica),
         TaskKind::Unspecified => return Err(EventError::Field("a task has a kind")),
     };
     Ok((GroupId(group), task))
