@@ -4,8 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use holdfast_domain::{
-    ClusterId, EkHash, GroupId, JoinEvidence, NodeId, NodeRole, OperatorRequest, PcrApproval, PolicyEpoch,
-    Reason, SignedAdmission, UnixMs, WrapTarget, codec, evidence::MAX_EVIDENCE,
+    Admission, ClusterId, EkHash, GroupId, JoinEvidence, NodeId, NodeRole, OperatorRequest, PcrApproval,
+    PolicyEpoch, Reason, SignedAdmission, UnixMs, WrapTarget, admission::MAX_ADMISSION, codec,
+    evidence::MAX_EVIDENCE,
 };
 use holdfast_keys::Dmk;
 use holdfast_proto::registry::v1::{GetEvidenceReply, GetEvidenceRequest, custody_client::CustodyClient};
@@ -83,14 +84,33 @@ pub(super) async fn check(
     let chain = OperatorChain::verify(genesis, &operator_chain).map_err(refused)?;
     chain.remember(&keeper.member.folder)?.map_err(refused)?;
     let roots = EkRoots::new(&genesis.ek_roots)?;
-    let verify = |at| join::verify(&VerifyContext::of_genesis(genesis, &roots, at), &evidence);
-    let attested = verify(now()).map_err(refused)?;
-    let mismatch = |reason| CustodyError::Admission { node, reason };
-    if attested.node_id() != node || attested.role() != role {
-        return Err(mismatch(Reason::EvidenceMismatch));
-    }
-    let verified = chain.admission(&admission, attested.ek_hash()).map_err(refused)?;
-    if admits(verified.request(), &attested) { Ok(attested) } else { Err(mismatch(Reason::EkNotAdmitted)) }
+    at_admission_or_now(&admission, now(), |at| {
+        let context = VerifyContext::of_genesis(genesis, &roots, at);
+        let attested = join::verify(&context, &evidence).map_err(refused)?;
+        let mismatch = |reason| CustodyError::Admission { node, reason };
+        if attested.node_id() != node || attested.role() != role {
+            return Err(mismatch(Reason::EvidenceMismatch));
+        }
+        let verified = chain.admission(&admission, attested.ek_hash()).map_err(refused)?;
+        if admits(verified.request(), &attested) {
+            Ok(attested)
+        } else {
+            Err(mismatch(Reason::EkNotAdmitted))
+        }
+    })
+}
+
+/// Checks evidence at the time at which the operators admitted the machine, and otherwise at today's. EK certificates end, and a vendor's
+/// intermediates before them, but a machine that was genuine when it was let in is the same machine for ever: at today's date alone it
+/// could one day neither receive a group nor hand one over. Nobody but the operators writes that time: `check` must verify their
+/// signatures. Today's date serves certificates that were made after a ticket.
+fn at_admission_or_now<T>(
+    admission: &SignedAdmission,
+    now: UnixMs,
+    check: impl Fn(UnixMs) -> Result<T, CustodyError>,
+) -> Result<T, CustodyError> {
+    let Admission { issued, .. } = codec::decode(&admission.bytes, MAX_ADMISSION)?;
+    check(issued.min(now)).or_else(|_| check(now))
 }
 
 /// Whether the operators' request names this very machine, or the ticket that it signed its transcript with.
@@ -127,6 +147,25 @@ mod tests {
         let policy_epoch = PolicyEpoch(epoch);
         let message = approval_message(CLUSTER, role, policy_epoch, &selection, &pcrs).unwrap();
         PcrApproval { role, policy_epoch, selection, pcrs, signature: signer.sign(&message).unwrap() }
+    }
+
+    #[test]
+    fn certificates_are_judged_at_the_time_of_the_admission_or_today() {
+        let request = OperatorRequest::AllowEk { ek: EkHash::new([1; 32]), role: NodeRole::Node };
+        let serial = holdfast_domain::RequestSerial::new([1; 16]);
+        let (issued, expires) = (UnixMs(100), UnixMs(200));
+        let admission = Admission { cluster: CLUSTER, set: 0, serial, issued, expires, request };
+        let signed = SignedAdmission { bytes: codec::encode(&admission).unwrap(), signatures: vec![] };
+        let valid = |from: u64, to: u64, now: u64| {
+            at_admission_or_now(&signed, UnixMs(now), |at| {
+                if (from..to).contains(&at.0) { Ok(()) } else { Err(CustodyError::Answer("not valid")) }
+            })
+            .is_ok()
+        };
+        assert!(valid(50, 500, 1_000), "it has ended since");
+        assert!(valid(150, 2_000, 1_000), "it was made after the ticket");
+        assert!(!valid(150, 500, 1_000), "it was never valid when it mattered");
+        assert!(!valid(90, 500, 50), "an admission of the future is none of today");
     }
 
     #[test]
