@@ -153,7 +153,12 @@ impl Client {
             credential.map_file(),
         )?;
         let shared = Arc::new(Shared {
-            registries: Registries::new(addresses, dialer.clone(), patience),
+            registries: Registries::remembering(
+                credential.voters_file(),
+                addresses,
+                dialer.clone(),
+                patience,
+            ),
             nodes: NodeChannels::new(dialer),
             home: credential.description().account,
             uploads_dir: credential.uploads_dir(),
@@ -172,10 +177,11 @@ impl Client {
         // Without our certificate: it may have expired, and the key itself proves who we are.
         let dialer = Dialer::new(self.credential.trust().live(), None);
         let registries = &self.shared.registries;
-        let strangers = Registries::new(registries.addresses().to_vec(), dialer, registries.patience());
+        let strangers = Registries::new(registries.addresses(), dialer, registries.patience());
         let granted = renew(&strangers, description, self.credential.key(), self.credential.trust()).await?;
         let identity = self.credential.replace_chain(granted)?;
         self.shared.identity.replace(identity);
+        self.shared.registries.learn().await;
         Ok(())
     }
 
@@ -230,6 +236,8 @@ impl Shared {
             async move { directory.resolve(request).await.map(tonic::Response::into_inner) }
         });
         let pb::ResolveReply { map, group: _ } = reply.await?;
+        // Seldom enough: who has a map asks the nodes.
+        self.registries.learn().await;
         let signed = map.and_then(signed_map);
         let missing = || Error::Reply { action: action.to_owned(), what: "shard map" };
         self.take_map(&signed.ok_or_else(missing)?)

@@ -23,6 +23,7 @@ pub mod retry;
 mod storage;
 mod time;
 mod trust;
+mod voters;
 
 pub use client::{Client, ClientInfo, Registering};
 pub use error::{Error, ErrorKind};

@@ -20,6 +20,12 @@ pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 /// A single reply that does not come within this time counts as none.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Most registry addresses that are learned: 5 voters and their successors. Whom the context names is kept beside them.
+pub const MAX_LEARNED: usize = 8;
+
+/// Asking for the registry's members is a favour to later commands: it holds this one up no longer.
+pub const LEARN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// First pause before another try; it doubles each time.
 pub const FIRST_PAUSE_MS: u64 = 50;
 

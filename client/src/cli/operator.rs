@@ -98,6 +98,8 @@ fn take(mut app: App, dir: &Path, registry: Vec<RegistryAddress>) -> Result<(), 
     }
     let registries = if registry.is_empty() { registries } else { registry };
     let context = Context { kind: ContextKind::Operator, registries, root_hash, credential: dir };
+    // Whom the operator names counts, not what an earlier context of this directory found.
+    credential.voters_file().forget();
     let operator = Operator::open_offline(&context, app.patience)?;
     app.config.put(name.clone(), context).map_err(Error::from)?;
     app.config.set_current(name).map_err(Error::from)?;

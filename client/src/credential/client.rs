@@ -9,9 +9,9 @@ use holdfast_keys::ClientKey;
 
 use super::{
     ClientDescription, CredentialError,
-    directory::{Directory, MAP},
+    directory::{Directory, MAP, VOTERS},
 };
-use crate::{config::RegistryAddress, trust::Trust};
+use crate::{config::RegistryAddress, trust::Trust, voters::VotersFile};
 
 const DESCRIPTION: &str = "client.toml";
 const KEY: &str = "client.key";
@@ -162,6 +162,11 @@ impl ClientCredential {
     /// Where the newest shard map is kept.
     pub(crate) fn map_file(&self) -> PathBuf {
         self.directory.path(MAP)
+    }
+
+    /// Which registries are remembered.
+    pub(crate) fn voters_file(&self) -> VotersFile {
+        VotersFile::new(self.directory.path(VOTERS))
     }
 
     /// Where ids of unfinished uploads are kept.

@@ -21,6 +21,7 @@ use crate::{
 pub(super) const GENESIS: &str = "genesis";
 pub(super) const ROOT: &str = "root.der";
 pub(super) const MAP: &str = "map";
+pub(super) const VOTERS: &str = "voters";
 
 /// Largest encoded certificate chain.
 const MAX_CHAIN: usize = 32 * 1024;

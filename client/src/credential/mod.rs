@@ -10,6 +10,7 @@
 //! | `pcr-policy.key` | | P-256, PKCS#8 PEM: approves boot states; an operator need not have it |
 //! | `genesis`, `root.der` | the same | `domain::codec` of the signed genesis record; the root certificate |
 //! | `map` | the same | newest shard map seen: a cache, verified again at each start |
+//! | `voters` | the same | addresses of the registry's members as last seen: a cache, known before those of the context |
 //! | | `uploads/` | ids of unfinished uploads |
 
 mod client;

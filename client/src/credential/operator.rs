@@ -6,8 +6,11 @@ use holdfast_certs::{CertChain, Identity};
 use holdfast_domain::{RootHash, SpiffeSubject};
 use holdfast_keys::SoftSigner;
 
-use super::{CredentialError, OperatorDescription, directory::Directory};
-use crate::trust::Trust;
+use super::{
+    CredentialError, OperatorDescription,
+    directory::{Directory, VOTERS},
+};
+use crate::{trust::Trust, voters::VotersFile};
 
 pub(super) const DESCRIPTION: &str = "operator.toml";
 pub(super) const KEY: &str = "operator.key";
@@ -96,6 +99,11 @@ impl OperatorCredential {
     /// The cluster.
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// Which registries are remembered.
+    pub(crate) fn voters_file(&self) -> VotersFile {
+        VotersFile::new(self.directory.path(VOTERS))
     }
 
     /// The key that approves boot states, read for each use; `None` for an operator who has none.

@@ -34,12 +34,13 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Opens a context's operator, and renews its certificate when more than half of its life is over.
+    /// Opens a context's operator, learns who the registry's members are, and renews its certificate when more than half of its life is over.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn open(context: &Context, patience: Duration) -> Result<Self, Error> {
         let mut operator = Self::open_offline(context, patience)?;
+        operator.registries.learn().await;
         let identity = operator.identity.current();
         if past_half(&identity, now()) && identity.not_after() > now() {
             // Still good for a while: the next start tries again.
@@ -67,7 +68,8 @@ impl Operator {
         let identity = LiveIdentity::new(credential.identity()?);
         let dialer = Dialer::new(credential.trust().live(), Some(identity.clone()));
         let addresses = registries.iter().map(ToString::to_string).collect();
-        Ok(Self { registries: Registries::new(addresses, dialer, patience), credential, identity })
+        let registries = Registries::remembering(credential.voters_file(), addresses, dialer, patience);
+        Ok(Self { registries, credential, identity })
     }
 
     /// Who this is.
@@ -111,7 +113,9 @@ impl Operator {
         const ACTION: &str = "ask for the cluster's status";
         let call =
             |mut client: OperatorsClient<Channel>| async move { client.status(pb::StatusRequest {}).await };
-        ClusterStatus::read(self.call(ACTION, Repeat::Safe, call).await?, ACTION)
+        let reply = self.call(ACTION, Repeat::Safe, call).await?;
+        self.registries.take(reply.voters.iter().filter_map(|row| row.voter.clone()));
+        ClusterStatus::read(reply, ACTION)
     }
 
     /// All members.

@@ -11,9 +11,9 @@ use holdfast_certs::{
     SubjectKey, csr, incoming, testing::TestCluster,
 };
 use holdfast_domain::{
-    AccountId, ClientId, GroupDescriptor, GroupId, Home, InvitePublic, Lineage, MapEpoch, NodeId, Reason,
-    ReplicaDescriptor, ReplicaId, ReplicaState, RootHash, Sha256Hash, ShardEpoch, ShardMap, Signature64,
-    Signed, SpiffeSubject, map::even_slots,
+    AccountId, ClientId, GroupDescriptor, GroupId, Home, InvitePublic, Lineage, MapEpoch, NodeId,
+    OperatorName, Reason, ReplicaDescriptor, ReplicaId, ReplicaState, RootHash, Sha256Hash, ShardEpoch,
+    ShardMap, Signature64, Signed, SpiffeSubject, map::even_slots,
 };
 use holdfast_files_api::v1::{self as files, files_server};
 use holdfast_keys::{ClientPublic, Registration, Signer as _, SoftSigner, labels, sign_value};
@@ -24,7 +24,11 @@ use holdfast_proto::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use crate::{time::now, trust::testing::Founded};
+use crate::{
+    credential::{OperatorCredential, OperatorDescription},
+    time::now,
+    trust::testing::Founded,
+};
 
 const NODE: NodeId = NodeId::new([0x11; 16]);
 
@@ -52,6 +56,8 @@ pub(super) struct State {
     pub(super) commands: Vec<Vec<u8>>,
     /// Bytes that appends brought.
     pub(super) appended: usize,
+    /// Addresses of the registry's members, as Bootstrap names them.
+    pub(super) voters: Vec<String>,
     epoch: u64,
 }
 
@@ -63,13 +69,19 @@ struct Inner {
     founded: Founded,
     state: Mutex<State>,
     addresses: Mutex<(String, String)>,
+    listeners: Mutex<BTreeMap<String, tokio::task::AbortHandle>>,
 }
 
 impl Fake {
     pub(super) async fn start() -> Self {
         let founded = Founded::new(TestCluster::fresh().unwrap(), None);
         let state = Mutex::new(State { epoch: 1, ..State::default() });
-        let fake = Self(Arc::new(Inner { founded, state, addresses: Mutex::default() }));
+        let fake = Self(Arc::new(Inner {
+            founded,
+            state,
+            addresses: Mutex::default(),
+            listeners: Mutex::default(),
+        }));
         let registry = fake.listen(SpiffeSubject::Registry(NODE)).await;
         let node = fake.listen(SpiffeSubject::Node(NODE)).await;
         *fake.0.addresses.lock().unwrap() = (registry, node);
@@ -78,6 +90,40 @@ impl Fake {
 
     pub(super) fn registry_address(&self) -> String {
         self.0.addresses.lock().unwrap().0.clone()
+    }
+
+    /// The credential of an operator who knows one registry.
+    pub(super) fn operator(&self, dir: &std::path::Path) -> OperatorCredential {
+        let (key, name) = (SoftSigner::generate().unwrap(), "ann".parse::<OperatorName>().unwrap());
+        let leaf = LeafRequest {
+            subject: SpiffeSubject::Operator(name.clone()),
+            key: key.public().into(),
+            now: now(),
+            not_after: now().plus_ms(3_600_000),
+            home: None,
+        };
+        let (chain, trust) = (self.0.founded.workload.issue(&leaf).unwrap(), self.0.founded.trust());
+        let description = OperatorDescription {
+            cluster: trust.cluster(),
+            trust_domain: trust.trust_domain().clone(),
+            root_hash: trust.root_hash(),
+            registries: vec![self.registry_address().parse().unwrap()],
+            name,
+        };
+        OperatorCredential::create(dir, description, key, chain, trust, None).unwrap()
+    }
+
+    /// One more member of the registry.
+    pub(super) async fn another_registry(&self) -> String {
+        self.listen(SpiffeSubject::Registry(NodeId::new([0x22; 16]))).await
+    }
+
+    /// Nobody listens at the address any more.
+    pub(super) async fn stop(&self, address: &str) {
+        self.0.listeners.lock().unwrap().remove(address).unwrap().abort();
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 
     pub(super) fn root_hash(&self) -> RootHash {
@@ -112,7 +158,8 @@ impl Fake {
             .add_service(directory_server::DirectoryServer::new(self.clone()))
             .add_service(clients_server::ClientsServer::new(self.clone()))
             .add_service(files_server::FilesServer::new(self.clone()));
-        tokio::spawn(server.serve_with_incoming(connections));
+        let task = tokio::spawn(server.serve_with_incoming(connections)).abort_handle();
+        self.0.listeners.lock().unwrap().insert(address.clone(), task);
         address
     }
 
@@ -241,8 +288,9 @@ impl directory_server::Directory for Fake {
         &self,
         _: Request<pb::BootstrapRequest>,
     ) -> Result<Response<pb::BootstrapReply>, Status> {
-        let reply =
-            pb::BootstrapReply { bundle: Some(self.bundle()), voters: vec![], server_time_ms: now().0 };
+        let voter = |address: &String| pb::Voter { address: address.clone(), ..pb::Voter::default() };
+        let voters = self.state().voters.iter().map(voter).collect();
+        let reply = pb::BootstrapReply { bundle: Some(self.bundle()), voters, server_time_ms: now().0 };
         Ok(Response::new(reply))
     }
 
