@@ -57,11 +57,6 @@ pub fn cursor_key(local: &LocalKey) -> WrapKey {
     wrap_key(local, LenPrefixed::new(labels::CURSOR_KEY))
 }
 
-/// The key that seals the local audit log.
-pub fn audit_key(local: &LocalKey) -> WrapKey {
-    wrap_key(local, LenPrefixed::new(labels::AUDIT_KEY))
-}
-
 fn wrap_key(key: &impl SecretKey, info: LenPrefixed) -> WrapKey {
     WrapKey::from_secret(hkdf(key, &info))
 }
@@ -115,7 +110,7 @@ mod tests {
     #[test]
     fn keys_of_one_local_key_differ_by_purpose() {
         let local = LocalKey::from_bytes([3; 32]);
-        let keys = [log_key(&local), snapshot_key(&local), cursor_key(&local), audit_key(&local)];
+        let keys = [log_key(&local), snapshot_key(&local), cursor_key(&local)];
         let distinct: std::collections::BTreeSet<_> = keys.iter().map(WrapKey::kcv).collect();
         assert_eq!(distinct.len(), keys.len());
     }

@@ -37,8 +37,6 @@ labels! {
     SNAPSHOT_KEY = "snapshot/1";
     /// Sealing list cursors.
     CURSOR_KEY = "cursor/1";
-    /// Sealing the local audit log.
-    AUDIT_KEY = "audit/1";
     /// Sealing one kind of the registry's own secrets.
     REGISTRY_SECRET_KEY = "registry-secret/1";
 
@@ -57,8 +55,6 @@ labels! {
     RECOVERY_SHARE = "recovery-share/1";
 
     // Proofs by HMAC
-    /// A node's answer to the join challenge.
-    JOIN_PROOF = "join-proof/1";
     /// Proof of a join ticket.
     TICKET_PROOF = "ticket-proof/1";
 
@@ -69,24 +65,16 @@ labels! {
     OPERATOR_SET = "sign/operator-set/1";
     /// An admission (allow, approve, unban and the like), by an operator.
     ADMISSION = "sign/admission/1";
-    /// A request of an operator, by that operator.
-    OPERATOR_REQUEST = "sign/operator-request/1";
     /// A row with a wrapped key, by the node that wrapped it.
     WRAP_ROW = "sign/wrap-row/1";
-    /// The trust bundle, by the cluster root.
-    TRUST_BUNDLE = "sign/trust-bundle/1";
     /// The shard map, by the map key.
     SHARD_MAP = "sign/shard-map/1";
-    /// A group's descriptor, by the map key.
-    GROUP_DESCRIPTOR = "sign/group-descriptor/1";
     /// The opening of a session, by a client.
     SESSION = "sign/session/1";
     /// A client's registration, by the client.
     REGISTRATION = "sign/registration/1";
     /// One browser request, by a client.
     CLIENT_REQUEST = "sign/client-request/1";
-    /// The head of an audit chain, by a node.
-    AUDIT_HEAD = "sign/audit-head/1";
 }
 
 #[cfg(test)]
