@@ -116,6 +116,11 @@ impl Progress {
         self.bar.set_position(0);
     }
 
+    /// Moves the bar to a place.
+    pub fn to(&self, position: u64) {
+        self.bar.set_position(position);
+    }
+
     /// Moves the bar.
     pub fn advance(&self, by: u64) {
         self.bar.inc(by);

@@ -5,19 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 use holdfast_certs::{Dialer, ExpectedServer};
 use holdfast_domain::{NodeId, NodeRole, Signed, WrapRow, codec};
 use holdfast_enrol::member::Member;
 use holdfast_keys::{SoftSigner, sign};
 use holdfast_proto::{
     consensus::v1::{Frame, FrameKind, raft_client::RaftClient},
+    node::v1::{FetchChunksRequest, peer_client::PeerClient},
     registry::v1::{
-        GetWrapsRequest, PutWrapsRequest, SignedRow, WatchRequest, custody_client::CustodyClient,
+        GetWrapsRequest, PutWrapsRequest, SignedRow, WatchEvent, WatchRequest, custody_client::CustodyClient,
         directory_client::DirectoryClient,
     },
 };
-use tonic::transport::Channel;
+use tonic::{Streaming, transport::Channel};
 
 use super::{Answer, reason};
 
@@ -130,36 +131,59 @@ impl Insider {
         }
     }
 
-    /// Holds a watch open at a voter and measures from `ban` on how long its rights last: until the stream ends and a new
-    /// call over the same connection is refused.
+    /// Holds a watch open at each voter and a connection to a peer, lets itself be banned, and measures from the moment
+    /// before the ban was asked for until all of that has ended and none of the connections serves another call.
     ///
     /// # Errors
-    /// It keeps its rights.
+    /// It keeps a right.
     pub async fn time_to_lose_rights(
         &self,
-        registry: Channel,
+        voters: Vec<Channel>,
+        peer: Channel,
         ban: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
     ) -> anyhow::Result<Duration> {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let watch = DirectoryClient::new(registry.clone()).watch(WatchRequest {}).await;
-        let mut watch = watch.map_err(|status| anyhow::anyhow!(reason(&status)))?.into_inner();
-        watch.message().await.map_err(|status| anyhow::anyhow!(reason(&status)))?;
-        tokio::task::spawn_blocking(ban).await.context("banning")??;
-        let banned = Instant::now();
-        loop {
-            let left = PATIENCE.saturating_sub(banned.elapsed());
-            let next = tokio::time::timeout(left, watch.message()).await;
-            match next.context("the open stream of a banned node goes on")? {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
-            }
+        let mut watches = Vec::new();
+        for voter in &voters {
+            let watch = DirectoryClient::new(voter.clone()).watch(WatchRequest {}).await;
+            let mut watch = watch.map_err(|status| anyhow::anyhow!(reason(&status)))?.into_inner();
+            watch.message().await.map_err(|status| anyhow::anyhow!(reason(&status)))?;
+            watches.push(watch);
         }
-        let again = DirectoryClient::new(registry).watch(WatchRequest {}).await;
-        if again.is_ok() {
-            bail!("the open connection of a banned node still serves calls");
+        ensure!(is_served(peer.clone()).await, "the peer served nothing before the ban");
+        let begun = Instant::now();
+        let banning = tokio::task::spawn_blocking(ban);
+        for watch in watches {
+            ended(watch).await?;
         }
-        Ok(banned.elapsed())
+        while is_served(peer.clone()).await {
+            ensure!(begun.elapsed() < PATIENCE, "the open connection to a peer still serves a banned node");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let took = begun.elapsed();
+        banning.await.context("banning")??;
+        for voter in voters {
+            let again = DirectoryClient::new(voter).watch(WatchRequest {}).await;
+            ensure!(again.is_err(), "the open connection of a banned node still serves calls");
+        }
+        Ok(took)
     }
+}
+
+/// Longer than any ban may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for the end of a watch.
+async fn ended(mut watch: Streaming<WatchEvent>) -> anyhow::Result<()> {
+    let end = async { while let Ok(Some(_)) = watch.message().await {} };
+    tokio::time::timeout(PATIENCE, end).await.context("the open stream of a banned node goes on")
+}
+
+/// Whether a peer serves this node at all: the group that is asked for does not exist, and whoever is served is told so.
+async fn is_served(peer: Channel) -> bool {
+    let request = FetchChunksRequest { group: u32::MAX, chunk_ids: Vec::new() };
+    let answer = Answer::of(PeerClient::new(peer).fetch_chunks(request).await);
+    let lost = ["banned", "Status {"];
+    answer.expect(&lost).is_err()
 }
 
 /// Who signs.

@@ -5,19 +5,6 @@ pub mod insider;
 pub mod join;
 pub mod outsider;
 
-use std::future::Future;
-
-use anyhow::Context as _;
-
-/// Runs one adversary's network calls to their end.
-///
-/// # Errors
-/// Its own, or no runtime.
-pub fn act<T>(adversary: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("a runtime")?.block_on(adversary)
-}
-
 /// What a call was answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {

@@ -9,6 +9,8 @@ pub(super) const BLOCK: usize = 1 << 20;
 /// Bytes of a needle that decide whether it is looked at closely.
 const HEAD: usize = 8;
 const FILTER_BITS: u32 = 22;
+/// Bytes of emptiness that are skipped at once.
+const EMPTY: usize = 4096;
 
 /// What is looked for.
 pub struct Needles {
@@ -32,9 +34,9 @@ impl Needles {
         }
     }
 
-    /// Adds one, unless it is too short to mean anything or known already.
+    /// Adds one, unless it is too short to mean anything, begins with nothing but zeroes, or is known already.
     pub fn add(&mut self, what: String, bytes: &[u8]) {
-        let Some(head) = head(bytes) else { return };
+        let Some(head) = head(bytes).filter(|head| *head != 0) else { return };
         if bytes.len() < MIN_NEEDLE || !self.known.insert(bytes.to_vec()) {
             return;
         }
@@ -113,8 +115,16 @@ impl<'a> Scan<'a> {
     }
 
     fn search(&self, positions: usize, found: &mut impl FnMut(&'a str)) {
-        for at in 0..positions {
-            self.needles.at(self.kept.get(at..).unwrap_or_default(), found);
+        let mut at = 0;
+        while at < positions {
+            let rest = self.kept.get(at..).unwrap_or_default();
+            // Preallocated files are mostly empty.
+            if rest.first_chunk() == Some(&[0; EMPTY]) {
+                at += EMPTY - HEAD;
+            } else {
+                self.needles.at(rest, found);
+                at += 1;
+            }
         }
     }
 }

@@ -1,13 +1,16 @@
 //! What operators ask and do, through `holdfast`.
 
 use anyhow::Context as _;
+use holdfast_certs::{Dialer, ExpectedServer, LiveIdentity};
+use holdfast_client::credential::OperatorCredential;
 use holdfast_domain::{AccountId, Slot};
+use holdfast_proto::registry::v1::{StatusRequest, operators_client::OperatorsClient};
 use holdfast_registry_state::State;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{AGREE_TIMEOUT, Cluster, Role};
-use crate::{tpm::Boot, wait};
+use crate::{network::act, tpm::Boot, wait};
 
 /// `holdfast status`.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,8 +36,6 @@ pub struct VoterRow {
     pub node: String,
     /// Whether it votes.
     pub is_voter: bool,
-    /// Log index that it holds, as far as the leader knows.
-    pub matched_index: u64,
 }
 
 /// One row of `holdfast shard list`.
@@ -83,6 +84,21 @@ impl Cluster {
     /// No voter answers.
     pub fn status(&self) -> anyhow::Result<Status> {
         read(self.holdfast().json(["status"])?, "status")
+    }
+
+    /// Log index that one voter has applied, asked of that voter itself.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn applied_at(&self, voter: &str) -> anyhow::Result<u64> {
+        let credential = OperatorCredential::open(&self.credential(), None)?;
+        let identity = LiveIdentity::new(credential.identity()?);
+        let dialer = Dialer::new(credential.trust().live(), Some(identity));
+        act(async {
+            let channel = dialer.connect(voter, &ExpectedServer::AnyRegistry).await?.channel;
+            let status = OperatorsClient::new(channel).status(StatusRequest {}).await?;
+            Ok(status.into_inner().applied_index)
+        })
     }
 
     /// All groups.

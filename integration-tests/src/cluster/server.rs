@@ -18,7 +18,7 @@ use crate::{cli::Program, process, process::Process, tpm::Machine, wait};
 /// What both programs log when they begin to serve.
 const SERVES: &str = " serving ";
 /// Bytes of a process's log that are looked through.
-const MAX_LOG: u64 = 1 << 20;
+const MAX_LOG: u64 = 64 << 20;
 
 /// Which program a server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +134,7 @@ impl Server {
         process::tail(&self.log)
     }
 
-    /// What its present process has logged, as far as it is short.
+    /// What its present process has logged.
     pub fn log_since_start(&self) -> String {
         let read = || -> std::io::Result<String> {
             let mut log = File::open(&self.log)?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{files, groups};
 use crate::{
+    cluster::Server,
     input::Share,
     job::{Job, Stored},
     report::Progress,
@@ -106,12 +107,20 @@ pub fn stale_map(job: &mut Job, _: &Progress) -> anyhow::Result<String> {
     let group = job.cluster.groups_of(&[stored.account.id])?.first().copied().context("no group")?;
     let (from, to) = groups::move_somewhere(&job.cluster, group)?;
     ensure!(epoch(&stored)? == before, "the client learnt the new map by itself: nothing is shown here");
+    let asked = resolves(job);
     files::get_one(&job.cluster, &stored, file, "stale-after")?;
+    ensure!(resolves(job) == asked, "the client asked the registry: the node's answer was not enough");
     let after = wait::until(Duration::from_secs(5), "a newer map in the client's cache", || {
         let now = epoch(&stored)?;
         Ok((now > before).then_some(now))
     })?;
     Ok(format!("group {group} went from {from} to {to}; map {before} was answered with {after}"))
+}
+
+/// How often anybody asked a voter for the map, by the voters' audit lines.
+fn resolves(job: &Job) -> usize {
+    let count = |voter: &Server| voter.log_since_start().matches("Directory/Resolve").count();
+    job.cluster.voters.iter().map(count).sum()
 }
 
 /// The epoch of the newest map that a client has seen, without asking anybody.

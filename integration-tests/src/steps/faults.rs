@@ -67,14 +67,12 @@ fn kill_leader_once(job: &mut Job, progress: &Progress, name: &str) -> anyhow::R
     Ok(format!("answers after {}, writes after {}, nothing lost", seconds(answers), seconds(writes)))
 }
 
-/// Waits until a restarted voter holds what the others hold.
+/// Waits until a restarted voter has applied what the others have by now.
 fn catch_up(job: &Job, index: usize) -> anyhow::Result<()> {
-    let node = job.cluster.voters.get(index).and_then(|voter| voter.node.clone()).context("no voter")?;
+    let address = job.cluster.voters.get(index).context("no voter")?.address();
+    let target = job.cluster.status()?.applied_index;
     wait::until(AGREE_TIMEOUT, "a restarted voter that has caught up", || {
-        let status = job.cluster.status()?;
-        let row = status.members.iter().find(|row| row.node == node);
-        let matched = row.map_or(0, |row| row.matched_index);
-        Ok((matched >= status.applied_index).then_some(()))
+        Ok((job.cluster.applied_at(&address)? >= target).then_some(()))
     })
 }
 

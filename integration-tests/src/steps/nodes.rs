@@ -5,7 +5,7 @@ use holdfast_certs::{Dialer, ExpectedServer};
 use holdfast_client::credential::OperatorCredential;
 use holdfast_domain::NodeId;
 
-use crate::{adversary::act, job::Job, report::Progress};
+use crate::{job::Job, network::act, report::Progress};
 
 /// Three nodes join by their EK, one with a ticket, one after an approval.
 ///

@@ -5,11 +5,9 @@ use holdfast_client::credential::{ClientCredential, OperatorCredential};
 
 use super::joins::machine;
 use crate::{
-    adversary::{
-        act,
-        outsider::{Outsider, status, takes_for_registry},
-    },
+    adversary::outsider::{Outsider, status, takes_for_registry},
     cluster::Cluster,
+    network::act,
 };
 
 /// Operators and voters of another cluster get nothing here, and their trust refuses our voters.

@@ -9,11 +9,9 @@ use holdfast_proto::registry::v1::{JoinInit, Proof};
 use tempfile::TempDir;
 
 use crate::{
-    adversary::{
-        act,
-        join::{Attempt, Verdict, attempt},
-    },
+    adversary::join::{Attempt, Verdict, attempt},
     cluster::{Cluster, Role, Server},
+    network::act,
     tpm::Boot,
 };
 

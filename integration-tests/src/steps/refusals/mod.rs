@@ -46,6 +46,6 @@ pub fn all(job: &mut Job, progress: &Progress) -> anyhow::Result<String> {
     }
     progress.say("substituted wraps, foreign Raft frames, a ban");
     let ban = misbehaving_member(&mut job.cluster)?;
-    job.figure("a banned node loses its rights", format!("{} after the commit", seconds(ban)));
+    job.figure("a banned node loses its rights", format!("{} after the command", seconds(ban)));
     Ok(format!("{} kinds, each with its reason; a ban works after {}", ALL.len() + 4, seconds(ban)))
 }

@@ -14,10 +14,11 @@ use holdfast_proto::registry::v1::{SubmitRequest, operators_client::OperatorsCli
 
 use crate::{
     adversary::{
-        Answer, act,
+        Answer,
         insider::{Insider, Signer},
     },
     cluster::Cluster,
+    network::act,
     steps::groups::home_of,
 };
 
@@ -93,7 +94,7 @@ pub fn misbehaving_member(cluster: &mut Cluster) -> anyhow::Result<Duration> {
     let peer =
         cluster.nodes.iter().find(|node| node.node.as_ref() == Some(&replica.node)).context("no peer")?;
     let (peer_address, peer_id) = (peer.address(), replica.node.parse::<NodeId>()?);
-    let (voter, operator) = (cluster.voter(0)?.address(), cluster.holdfast());
+    let (voters, operator) = (cluster.registries(), cluster.holdfast());
     let node = cluster.node(index)?;
     node.stop()?;
     let data = node.data().to_owned();
@@ -101,19 +102,19 @@ pub fn misbehaving_member(cluster: &mut Cluster) -> anyhow::Result<Duration> {
     let (other, operator_after) = (other.group, operator.clone());
     let took = act(async move {
         let insider = Insider::open(&data).await?;
-        let registry = insider.registry(&voter).await?;
+        let registry = insider.registry(voters.first().context("no voter")?).await?;
         substituted_wraps(&insider, registry.clone(), own, other).await?;
         let peer = insider.peer(&peer_address, peer_id).await?;
         let frame = insider.raft_frame(peer.clone(), other, claimed, target).await?;
         frame.expect(&["not-a-member", "not_a_member"])?;
         let frame = insider.raft_frame(peer, other, target, target).await?;
         frame.expect(&["not-the-sender", "not_a_member"])?;
-        insider
-            .time_to_lose_rights(registry, move || {
-                operator.ok(["node", "ban", &banned]).context("banning a node")?;
-                Ok(())
-            })
-            .await
+        let mut channels = Vec::new();
+        for voter in &voters {
+            channels.push(insider.registry(voter).await?);
+        }
+        let ban = move || operator.ok(["node", "ban", &banned]).map(drop).context("banning a node");
+        insider.time_to_lose_rights(channels, insider.peer(&peer_address, peer_id).await?, ban).await
     })?;
     ensure!(took < BAN, "the banned node kept its rights for {} ms", took.as_millis());
     let node = cluster.node(index)?;
