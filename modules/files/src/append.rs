@@ -2,8 +2,6 @@
 //!
 //! What does not fill a chunk when the stream ends is thrown away, unless it is the file's end: the reply tells the client where to go on.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use holdfast_domain::{Reason, UploadId};
@@ -12,20 +10,24 @@ use holdfast_sys_core::{
     Refusal,
     module::{CHUNK_BYTES, CHUNK_BYTES_U64, Partition, Upload},
 };
+use tokio::time::Instant;
 use tonic::Status;
 
-use crate::limits::{CHUNKS_IN_FLIGHT, MAX_DATA_BYTES};
+use crate::{
+    limits::{CHUNKS_IN_FLIGHT, MAX_DATA_BYTES},
+    pace::{Pace, too_slow},
+};
 
-/// The stream's next message, or its end, within `patience`.
+/// The stream's next message, or its end, before `deadline`.
 ///
 /// # Errors
-/// The client's failure, `Malformed` for too much data at once, `Overloaded` for a client that sends nothing.
-pub(crate) async fn next<S>(messages: &mut S, patience: Duration) -> Result<Option<AppendRequest>, Status>
+/// The client's failure, `Malformed` for too much data at once, `Overloaded` for a client that sends too little.
+pub(crate) async fn next<S>(messages: &mut S, deadline: Instant) -> Result<Option<AppendRequest>, Status>
 where
     S: Stream<Item = Result<AppendRequest, Status>> + Unpin,
 {
-    let idle = |_| Refusal::new(Reason::Overloaded).because("an upload sent nothing for too long");
-    match tokio::time::timeout(patience, messages.next()).await.map_err(idle)?.transpose()? {
+    let next = tokio::time::timeout_at(deadline, messages.next());
+    match next.await.map_err(|_| too_slow())?.transpose()? {
         Some(message) if message.data.len() > MAX_DATA_BYTES => Err(Refusal::new(Reason::Malformed).into()),
         other => Ok(other),
     }
@@ -40,7 +42,7 @@ pub(crate) async fn run<S>(
     upload: UploadId,
     first: AppendRequest,
     mut messages: S,
-    patience: Duration,
+    mut pace: Pace,
 ) -> Result<u64, Status>
 where
     S: Stream<Item = Result<AppendRequest, Status>> + Unpin,
@@ -50,7 +52,7 @@ where
         return Err(Refusal::new(Reason::Conflict).because("not the durable offset").into());
     }
     let mut storing = FuturesUnordered::new();
-    let mut result = store(partition, &found, first, &mut messages, patience, &mut storing).await;
+    let mut result = store(partition, &found, first, &mut messages, &mut pace, &mut storing).await;
     // Chunks under way are of use even when a later one failed: the client need not send them again.
     while let Some(stored) = storing.next().await {
         result = result.and(stored.map_err(Status::from));
@@ -69,7 +71,7 @@ async fn store<'a, S>(
     upload: &Upload,
     first: AppendRequest,
     messages: &mut S,
-    patience: Duration,
+    pace: &mut Pace,
     storing: &mut Storing<'a>,
 ) -> Result<(), Status>
 where
@@ -84,13 +86,16 @@ where
             }
             storing.push(partition.put_chunk(upload.upload, index, chunk));
         }
+        // The client is waited for from here on; the time that chunks take to be stored is ours.
+        let deadline = pace.deadline();
         message = loop {
             // Chunks move on while we wait for the client.
             tokio::select! {
-                message = next(messages, patience) => break message?,
+                message = next(messages, deadline) => break message?,
                 Some(stored) = storing.next() => stored?,
             }
         };
+        pace.moved(deadline, message.as_ref().map_or(0, |message| message.data.len()));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod homes;
 pub mod limits;
 mod list;
 mod name;
+mod pace;
 mod remove;
 mod request;
 mod rows;

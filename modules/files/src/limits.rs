@@ -54,8 +54,11 @@ pub const CHUNKS_IN_FLIGHT: usize = 4;
 /// Chunks that a download or a hash check reads ahead.
 pub const CHUNKS_AHEAD: usize = 2;
 
-/// An upload that sends nothing for this long is cut off; it resumes by its id.
-pub const APPEND_IDLE: Duration = Duration::from_secs(60);
+/// A transfer may keep the server waiting this long, and then only as long as it moves [`LEAST_BYTES_PER_SECOND`]; it resumes.
+pub const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Least rate of a transfer: a bad phone line, and 64 KiB in 10 s for whoever would hold all transfers of a node.
+pub const LEAST_BYTES_PER_SECOND: u64 = 6_553;
 
 /// Transfers of one home at a time.
 pub const MAX_TRANSFERS_PER_HOME: usize = 16;

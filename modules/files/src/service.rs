@@ -22,9 +22,10 @@ use crate::{
     commit,
     get::{self, Replies},
     homes::Homes,
-    limits::{APPEND_IDLE, MAX_REQUEST_BYTES},
+    limits::{MAX_REQUEST_BYTES, TRANSFER_PATIENCE},
     list::List,
     name::FileName,
+    pace::Pace,
     remove::Remove,
     request,
     rows::FileRow,
@@ -37,7 +38,7 @@ use crate::{
 pub struct FilesService {
     host: Arc<dyn PartitionHost>,
     homes: Homes,
-    /// How long an upload may send nothing.
+    /// How long a client may keep a transfer waiting.
     pub(crate) patience: Duration,
 }
 
@@ -49,7 +50,7 @@ pub fn server(host: Arc<dyn PartitionHost>) -> FilesServer<FilesService> {
 impl FilesService {
     /// Over the homes that `host` serves.
     pub fn new(host: Arc<dyn PartitionHost>) -> Self {
-        Self { host, homes: Homes::new(), patience: APPEND_IDLE }
+        Self { host, homes: Homes::new(), patience: TRANSFER_PATIENCE }
     }
 
     async fn home(&self, caller: &Caller, route: RouteInfo) -> Result<Arc<dyn Partition>, Refusal> {
@@ -61,12 +62,14 @@ impl FilesService {
     where
         S: Stream<Item = Result<AppendRequest, Status>> + Unpin + Send,
     {
-        let first =
-            append::next(&mut messages, self.patience).await?.ok_or(Refusal::new(Reason::Malformed))?;
+        let mut pace = Pace::new(self.patience);
+        let deadline = pace.deadline();
+        let first = append::next(&mut messages, deadline).await?.ok_or(Refusal::new(Reason::Malformed))?;
+        pace.moved(deadline, first.data.len());
         let upload = request::upload(&first.upload_id)?;
         let partition = self.home(&caller, request::route(first.route.as_ref())?).await?;
         let _transfer = self.homes.transfer(partition.home())?;
-        let durable_bytes = append::run(&*partition, upload, first, messages, self.patience).await?;
+        let durable_bytes = append::run(&*partition, upload, first, messages, pace).await?;
         Ok(AppendReply { durable_bytes })
     }
 }
@@ -124,7 +127,7 @@ impl Files for FilesService {
         let (route, name) = (request::route(route.as_ref())?, FileName::parse(&name)?);
         let partition = self.home(&caller, route).await?;
         let transfer = self.homes.transfer(partition.home())?;
-        Ok(Response::new(get::run(&*partition, &name, offset, transfer).await?))
+        Ok(Response::new(get::run(&*partition, &name, offset, transfer, Pace::new(self.patience)).await?))
     }
 
     async fn stat(&self, request: Request<StatRequest>) -> Result<Response<FileInfo>, Status> {

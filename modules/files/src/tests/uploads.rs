@@ -127,6 +127,43 @@ async fn an_upload_that_sends_nothing_is_cut_off() {
 }
 
 #[tokio::test]
+async fn an_upload_that_hardly_moves_is_cut_off() {
+    let mut client = client();
+    Arc::get_mut(&mut client.service).unwrap().patience = std::time::Duration::from_millis(200);
+    client.begin(ID, b"a", 1000).await.unwrap();
+    let upload_id = ID.as_bytes().to_vec().into();
+    let head = AppendRequest { route: client.route(), upload_id, ..AppendRequest::default() };
+    let bytes = futures::stream::unfold((), |()| async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        Some((Ok(AppendRequest { data: vec![1].into(), ..AppendRequest::default() }), ()))
+    });
+    let messages = futures::StreamExt::chain(futures::stream::iter([Ok(head)]), Box::pin(bytes));
+    let received = tokio::time::timeout(
+        std::time::Duration::from_secs(5),
+        client.service.receive(client.caller(), messages),
+    );
+    assert_eq!(reason(received.await.unwrap()), Reason::Overloaded);
+}
+
+#[tokio::test]
+async fn a_download_that_is_not_read_is_cut_off_and_gives_its_place_back() {
+    let mut client = client();
+    let data = content(5 * CHUNK_BYTES);
+    client.upload(1, b"a", &data).await.unwrap();
+    Arc::get_mut(&mut client.service).unwrap().patience = std::time::Duration::from_millis(50);
+    let get = || GetRequest { route: client.route(), name: b"a".to_vec().into(), offset: 0 };
+    let mut held = Vec::new();
+    for _ in 0..crate::limits::MAX_TRANSFERS_PER_HOME {
+        held.push(client.service.get(client.request(get())).await.unwrap().into_inner());
+    }
+    assert!(client.service.get(client.request(get())).await.is_err());
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(client.get(b"a", 0).await.unwrap().1, data, "the others hold no place any more");
+    let replies: Result<Vec<_>, _> = held.remove(0).try_collect().await;
+    assert_eq!(reason(replies), Reason::Overloaded, "not taken for the end of the file");
+}
+
+#[tokio::test]
 async fn expired_uploads_make_room_for_new_ones() {
     let client = client();
     let id = |n: usize| UploadId::new([u8::try_from(n).unwrap(); 16]);
