@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use openraft::OptionalSend;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use crate::snapshot::{SnapshotFile, SnapshotStore};
@@ -103,6 +104,16 @@ async fn blocking<T: Send + 'static>(job: impl FnOnce() -> io::Result<T> + Send 
     tokio::task::spawn_blocking(job).await.map_err(io::Error::other)?
 }
 
+/// Runs a job that may wait for a disk, here and now: the runtime's other tasks, heartbeats of other groups among them, go on with
+/// another thread meanwhile. Unlike [`blocking`] it may borrow, and changes no thread when the job is quick.
+fn in_place<T>(job: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(job),
+        // There is no other thread to go on with.
+        _ => job(),
+    }
+}
+
 /// Makes what a machine has applied so far durable.
 pub(crate) async fn sync(machine: SharedMachine) -> io::Result<()> {
     blocking(move || {
@@ -136,15 +147,16 @@ impl RaftStateMachine<Types> for Adapter {
                 bytes = bytes.saturating_add(size(&next));
                 batch.push(next);
             }
-            self.apply_batch(batch)?;
+            in_place(|| self.apply_batch(batch))?;
         }
         Ok(())
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        let mut machine = lock(&self.machine);
-        let view = machine.snapshot();
-        let barrier = machine.barrier();
+        let (view, barrier) = in_place(|| {
+            let mut machine = lock(&self.machine);
+            (machine.snapshot(), machine.barrier())
+        });
         Builder {
             meta: self.meta(),
             parts: Mutex::new(Some((view, barrier))),
