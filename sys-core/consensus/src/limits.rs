@@ -26,6 +26,12 @@ pub const MAX_APPEND_BYTES: usize = 1 << 20;
 /// Plain bytes of one snapshot chunk, on disk and on the wire.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 
+/// Largest snapshot that a member may send: far above the rows of a group, content chunks are not among them.
+pub const MAX_SNAPSHOT_BYTES: u64 = 256 << 30;
+
+/// Free space that an incoming snapshot leaves alone, once it lies there twice: as a file, and installed. The engines keep as much.
+pub const SNAPSHOT_RESERVE_BYTES: u64 = 256 << 20;
+
 /// Largest payload of one frame of the peer stream: one entry past [`MAX_APPEND_BYTES`], with framing.
 pub const MAX_FRAME_BYTES: usize = 4 << 20;
 

@@ -26,7 +26,9 @@ pub(crate) async fn handle(replica: &Replica, from: ReplicaId, payload: Bytes) -
         }
         Request::Vote(ballot) => raft.vote(ballot.into()).await.map_or(Response::Stopped, Into::into),
         Request::PreVote(ballot) => raft.pre_vote(ballot.into()).await.map_or(Response::Stopped, Into::into),
-        Request::SnapshotBegin { vote, transfer, meta } => begin(replica, from, vote, transfer, meta).await?,
+        Request::SnapshotBegin { vote, transfer, meta, bytes } => {
+            begin(replica, from, vote, transfer, meta, bytes).await?
+        }
         Request::SnapshotChunk { transfer, index, bytes: Blob(bytes) } => {
             add(replica, from, transfer, index, payload.slice_ref(bytes)).await
         }
@@ -73,14 +75,15 @@ async fn begin(
     vote: VoteRecord,
     transfer: u64,
     meta: MetaRecord,
+    bytes: u64,
 ) -> Result<Response<'static>, Refusal> {
     let meta = SnapshotMeta::try_from(meta).map_err(|_| Refusal::Malformed)?;
     let mut incoming = replica.incoming().lock().await;
     // The file of an earlier transfer goes away before the new one takes its room.
     drop(incoming.take());
     let snapshots = replica.snapshots().clone();
-    let begun =
-        tokio::task::spawn_blocking(move || Incoming::begin(&snapshots, from, vote, transfer, meta)).await;
+    let begin = move || Incoming::begin(&snapshots, from, vote, transfer, meta, bytes);
+    let begun = tokio::task::spawn_blocking(begin).await;
     match begun {
         Ok(Ok(begun)) => {
             *incoming = Some(begun);

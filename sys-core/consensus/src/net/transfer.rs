@@ -36,7 +36,8 @@ pub(super) async fn send(
     };
     // Names the transfer: a new one to the same member replaces it.
     let transfer = started_ms();
-    let begin = Request::SnapshotBegin { vote: vote.into(), transfer, meta: MetaRecord::from(&meta) };
+    let bytes = snapshot.size().map_err(unreadable)?;
+    let begin = Request::SnapshotBegin { vote: vote.into(), transfer, meta: MetaRecord::from(&meta), bytes };
     go_on(peer, &begin).await?;
     let mut reader = snapshot.reader().map_err(unreadable)?;
     let mut hash = Sha256::new();
@@ -84,20 +85,26 @@ pub(crate) struct Incoming {
     vote: VoteRecord,
     transfer: u64,
     next: u64,
+    /// Bytes that may still come: what was announced, and no more.
+    room: u64,
     hash: Sha256,
     file: NewSnapshot,
 }
 
 impl Incoming {
-    /// Begins a file for it. Blocking.
+    /// Begins a file for it, if the announced bytes are within the limits and the disk has room for them: a member that is not what
+    /// it seems must not fill the disks of the others. Blocking.
     pub(super) fn begin(
         snapshots: &std::sync::Arc<SnapshotStore>,
         from: ReplicaId,
         vote: VoteRecord,
         transfer: u64,
         meta: SnapshotMeta,
+        bytes: u64,
     ) -> std::io::Result<Self> {
-        Ok(Self { from, vote, transfer, next: 0, hash: Sha256::new(), file: snapshots.create(meta, false)? })
+        snapshots.check_room(bytes)?;
+        let file = snapshots.create(meta, false)?;
+        Ok(Self { from, vote, transfer, next: 0, room: bytes, hash: Sha256::new(), file })
     }
 
     /// Whether a piece is of this transfer.
@@ -105,11 +112,17 @@ impl Incoming {
         self.from == from && self.transfer == transfer
     }
 
-    /// Takes the next piece; `None` when it is not the next, or the disk failed. Blocking.
+    /// Takes the next piece; `None` when it is not the next, more than was announced, or the disk failed. Blocking.
     pub(super) fn add(mut self, index: u64, bytes: &[u8]) -> Option<Self> {
         if index != self.next {
             return None;
         }
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let Some(room) = self.room.checked_sub(length) else {
+            tracing::warn!(from = %self.from, "incoming_snapshot_exceeds_its_size");
+            return None;
+        };
+        self.room = room;
         self.hash.update(bytes);
         let written = self.file.writer().write_all(bytes);
         if let Err(error) = written {
@@ -122,7 +135,7 @@ impl Incoming {
 
     /// The complete, synced snapshot, if it is what was sent. Blocking.
     pub(super) fn end(self, chunks: u64, sha256: [u8; 32]) -> Option<(Vote, Snapshot)> {
-        let Self { from, vote, transfer: _, next, hash, file } = self;
+        let Self { from, vote, transfer: _, next, room: _, hash, file } = self;
         let whole = next == chunks && <[u8; 32]>::from(hash.finalize()) == sha256;
         if !whole {
             tracing::warn!(%from, "incoming_snapshot_differs_from_its_hash");
@@ -135,5 +148,38 @@ impl Incoming {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use holdfast_keys::{LocalKey, aead::Cipher, derive};
+
+    use super::*;
+    use crate::limits::MAX_SNAPSHOT_BYTES;
+
+    fn begin(store: &Arc<SnapshotStore>, bytes: u64) -> std::io::Result<Incoming> {
+        let vote = VoteRecord::from(Vote::new_committed(1, 1));
+        Incoming::begin(store, ReplicaId(1), vote, 7, SnapshotMeta::default(), bytes)
+    }
+
+    #[test]
+    fn no_more_is_taken_than_was_announced_and_no_more_is_announced_than_fits() {
+        let dir = tempfile::tempdir().unwrap();
+        let cipher = Cipher::new(&derive::snapshot_key(&LocalKey::from_bytes([1; 32])));
+        let store = SnapshotStore::open(dir.path(), cipher, 1, 1, u64::MAX).unwrap();
+        let pieces =
+            |bytes| begin(&store, bytes).unwrap().add(0, &[1; 600]).and_then(|got| got.add(1, &[2; 400]));
+        assert!(pieces(1_000).is_some());
+        assert!(pieces(999).is_none());
+        assert!(begin(&store, MAX_SNAPSHOT_BYTES + 1).is_err());
+        assert!(begin(&store, u64::MAX).is_err());
+        let stat = rustix::fs::statvfs(dir.path()).unwrap();
+        let free = stat.f_bavail * stat.f_frsize;
+        assert!(begin(&store, free.min(MAX_SNAPSHOT_BYTES)).is_err(), "it would fill the disk");
+        drop(begin(&store, 10).unwrap());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "what was refused leaves no file");
     }
 }

@@ -20,8 +20,8 @@ pub(crate) enum Request<'a> {
     Vote(Ballot),
     /// A follower asks whether it would get votes.
     PreVote(Ballot),
-    /// A leader begins to send a snapshot.
-    SnapshotBegin { vote: VoteRecord, transfer: u64, meta: MetaRecord },
+    /// A leader begins to send a snapshot, whose pieces together have at most so many bytes.
+    SnapshotBegin { vote: VoteRecord, transfer: u64, meta: MetaRecord, bytes: u64 },
     /// A piece of it.
     SnapshotChunk {
         transfer: u64,

@@ -38,6 +38,11 @@ impl Drop for TempPath {
 }
 
 impl SnapshotFile {
+    /// Bytes of the file: somewhat more than those of the state in it.
+    pub(crate) fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
     /// Reads the state from the beginning.
     pub(crate) fn reader(&self) -> io::Result<SealedReader> {
         self.open().map(|(_, reader)| reader)
@@ -113,6 +118,20 @@ impl SnapshotStore {
         writer.write_all(&record)?;
         writer.end_chunk()?;
         Ok(NewSnapshot { meta, writer, temp })
+    }
+
+    /// Whether a snapshot of so many bytes may come in and be installed. Blocking.
+    pub(crate) fn check_room(&self, bytes: u64) -> io::Result<()> {
+        if bytes > limits::MAX_SNAPSHOT_BYTES {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{bytes} bytes are announced")));
+        }
+        let stat = rustix::fs::statvfs(&self.dir)?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if free < bytes.saturating_mul(2).saturating_add(limits::SNAPSHOT_RESERVE_BYTES) {
+            let detail = format!("{free} bytes are free and {bytes} announced");
+            return Err(io::Error::new(io::ErrorKind::StorageFull, detail));
+        }
+        Ok(())
     }
 
     /// Makes a snapshot the current one, durably, unless the current one is as new. Either way `file` stays readable.
