@@ -93,6 +93,11 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
+    /// Whether a certificate is over or not valid yet by this machine's clock: one of the two clocks may be wrong.
+    pub fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::Chain(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }))
+    }
+
     /// The stable reason, where there is one: the peer is of another cluster, or in another role.
     pub fn reason(&self) -> Option<Reason> {
         match self {

@@ -10,18 +10,32 @@ use tonic::transport::Channel;
 use super::Voter;
 use crate::limits::{CLOCK_INTERVAL, CLOCK_TIMEOUT, MAX_CLOCK_SKEW_MS};
 
+/// Connections to the other voters.
+type Channels = Vec<(VoterEndpoint, Channel)>;
+
+/// Compares at once, for what must not wait for the next round: a voter that just started has compared nothing yet.
+pub(super) async fn compare_now(voter: &Voter) {
+    compare(voter, &mut Channels::new()).await;
+}
+
+/// Asks all others and takes note of the result. Returns how far the median is ahead of us, in milliseconds.
+async fn compare(voter: &Voter, channels: &mut Channels) -> i64 {
+    follow_voters(voter, channels);
+    let asked = channels.iter().map(|(_, channel)| ask(voter, channel.clone()));
+    let others: Vec<i64> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+    let offset_ms = median_offset(others);
+    voter.core.set_clock_sound(offset_ms.unsigned_abs() <= MAX_CLOCK_SKEW_MS);
+    offset_ms
+}
+
 /// Runs for ever.
 pub(crate) async fn run(voter: Arc<Voter>) {
     let mut was_off = false;
-    let mut channels: Vec<(VoterEndpoint, Channel)> = Vec::new();
+    let mut channels: Channels = Vec::new();
     loop {
         tokio::time::sleep(CLOCK_INTERVAL).await;
-        follow_voters(&voter, &mut channels);
-        let asked = channels.iter().map(|(_, channel)| ask(&voter, channel.clone()));
-        let others: Vec<i64> = futures::future::join_all(asked).await.into_iter().flatten().collect();
-        let offset_ms = median_offset(others);
+        let offset_ms = compare(&voter, &mut channels).await;
         let is_off = offset_ms.unsigned_abs() > MAX_CLOCK_SKEW_MS;
-        voter.core.set_clock_sound(!is_off);
         if std::mem::replace(&mut was_off, is_off) != is_off {
             if is_off {
                 tracing::error!(
@@ -36,7 +50,7 @@ pub(crate) async fn run(voter: Arc<Voter>) {
     }
 }
 
-fn follow_voters(voter: &Voter, channels: &mut Vec<(VoterEndpoint, Channel)>) {
+fn follow_voters(voter: &Voter, channels: &mut Channels) {
     let own = voter.core.me();
     let others: Vec<VoterEndpoint> = {
         let state = voter.core.state();

@@ -60,6 +60,18 @@ pub enum JoinError {
     /// The registry could not be reached or is another cluster's.
     #[error("cannot reach the registry")]
     Dial(#[from] DialError),
+    /// The registry's certificate is not valid now, by this machine's clock.
+    #[error(
+        "clock_skew: by this machine's clock the certificate of the registry at {address} is over or not valid yet: \
+         set the clock that is wrong (for example with NTP) and join again"
+    )]
+    OutOfTime {
+        /// Which member.
+        address: String,
+        /// What is wrong with the certificate.
+        #[source]
+        source: DialError,
+    },
     /// No address at all.
     #[error("no registry address: give --registry HOST:PORT")]
     NoAddress,
@@ -101,14 +113,15 @@ impl JoinError {
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Denied(reason) => Some(*reason),
-            Self::Clock { .. } => Some(Reason::ClockSkew),
+            Self::Clock { .. } | Self::OutOfTime { .. } => Some(Reason::ClockSkew),
             _ => None,
         }
     }
 
     /// Whether another member may answer better.
     fn is_elsewhere(&self) -> bool {
-        matches!(self, Self::Stream { .. } | Self::Dial(DialError::Io { .. } | DialError::Timeout(_)))
+        matches!(self, Self::Stream { .. } | Self::OutOfTime { .. })
+            || matches!(self, Self::Dial(DialError::Io { .. } | DialError::Timeout(_)))
             || matches!(self, Self::Denied(Reason::NotReady | Reason::NoQuorum))
     }
 }

@@ -213,6 +213,11 @@ impl Folder {
         &self.settings
     }
 
+    /// The file that says who it belongs to.
+    pub fn settings_file(&self) -> PathBuf {
+        self.path.join(SETTINGS)
+    }
+
     /// A part of it, such as `raft`.
     pub fn part(&self, name: &str) -> PathBuf {
         self.path.join(name)

@@ -32,16 +32,50 @@ pub enum MachineError {
     },
     /// The folder is sealed to another TPM.
     #[error(
-        "tpm_swapped: this data folder belongs to the TPM with EK {expected}, and the one at {tcti} has EK {actual}: \
-         put the right TPM back, or join as a new machine with an empty folder"
+        "tpm_swapped: the data folder {} belongs to the TPM with EK {expected}, and the one at {tcti} has EK {actual}: \
+         put the right TPM back, or join as a new machine with an empty folder",
+        folder.display()
     )]
     Swapped {
+        /// The data folder.
+        folder: PathBuf,
         /// Where the TPM is.
         tcti: String,
         /// EK in the folder.
         expected: EkHash,
         /// EK of the TPM.
         actual: EkHash,
+    },
+    /// What the folder says about itself is not this machine's.
+    #[error(
+        "{}: `node` or `cluster` is wrong: in cluster {cluster} this machine is node {actual}, not {expected}. \
+         Restore the file from a backup, or join again with an empty folder",
+        path.display()
+    )]
+    OtherNode {
+        /// The folder's description.
+        path: PathBuf,
+        /// The cluster in it.
+        cluster: ClusterId,
+        /// The node in it.
+        expected: NodeId,
+        /// The node that this machine is.
+        actual: NodeId,
+    },
+    /// The TPM does not open what the folder keeps sealed.
+    #[error(
+        "{} does not open in the TPM at {tcti}: it is damaged or another machine's: \
+         restore it from a backup, or remove the folder and join again",
+        path.display()
+    )]
+    Sealed {
+        /// The sealed key.
+        path: PathBuf,
+        /// Where the TPM is.
+        tcti: String,
+        /// The TPM's answer.
+        #[source]
+        source: TpmError,
     },
     /// No approval fits the PCRs.
     #[error(
@@ -108,21 +142,26 @@ impl Machine {
     /// Opens the TPM of a data folder and checks that it is the one the folder belongs to.
     ///
     /// # Errors
-    /// [`MachineError::Tpm`], [`MachineError::Swapped`].
+    /// [`MachineError::Tpm`], [`MachineError::Swapped`], [`MachineError::OtherNode`].
     pub async fn of_folder(folder: &Folder) -> Result<Self, MachineError> {
-        let Settings { tpm: tcti, ek, .. } = folder.settings();
+        let Settings { tpm: tcti, ek, node, cluster, .. } = folder.settings();
         let opened = Self::open(tcti, folder.part("tpm"), Vec::new()).await;
         // The blob of the TLS key opens in its own TPM only, so another one is noticed here at the latest.
         let machine = match opened {
             Ok(machine) => machine,
-            Err(error) => return Err(swapped_behind(error, tcti, *ek).await),
+            Err(error) => return Err(swapped_behind(error, folder, tcti, *ek).await),
         };
         let actual = machine.ek();
-        if actual == *ek {
-            Ok(machine)
-        } else {
-            Err(MachineError::Swapped { tcti: tcti.clone(), expected: *ek, actual })
+        if actual != *ek {
+            let (folder, expected) = (folder.path().to_owned(), *ek);
+            return Err(MachineError::Swapped { folder, tcti: tcti.clone(), expected, actual });
         }
+        let actual = machine.node_id(*cluster);
+        if actual != *node {
+            let (path, cluster, expected) = (folder.settings_file(), *cluster, *node);
+            return Err(MachineError::OtherNode { path, cluster, expected, actual });
+        }
+        Ok(machine)
     }
 
     /// The TPM.
@@ -199,7 +238,13 @@ impl Machine {
                 return Ok(secret);
             }
         }
-        Err(self.failed(refused))
+        let (path, tcti) = (folder.part("sealed").join(name), self.tpm.tcti().to_owned());
+        Err(match refused {
+            TpmError::Refused { .. } | TpmError::Malformed { .. } => {
+                MachineError::Sealed { path, tcti, source: refused }
+            }
+            source => self.failed(source),
+        })
     }
 
     /// Seals a key to this TPM and keeps the blob in the folder, durably.
@@ -253,9 +298,10 @@ fn earlier_proofs(folder: &Folder, newest: &PcrPolicyProof) -> Result<Vec<PcrPol
 }
 
 /// Looks whether a TPM refuses because it is another one.
-async fn swapped_behind(error: MachineError, tcti: &str, expected: EkHash) -> MachineError {
-    match Machine::peek(tcti).await {
-        Ok(actual) if actual != expected => MachineError::Swapped { tcti: tcti.to_owned(), expected, actual },
+async fn swapped_behind(error: MachineError, folder: &Folder, tcti: &str, expected: EkHash) -> MachineError {
+    let (folder, tcti) = (folder.path().to_owned(), tcti.to_owned());
+    match Machine::peek(&tcti).await {
+        Ok(actual) if actual != expected => MachineError::Swapped { folder, tcti, expected, actual },
         _ => error,
     }
 }

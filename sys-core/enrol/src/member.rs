@@ -5,12 +5,15 @@ mod join;
 mod renewal;
 mod ticket;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use holdfast_certs::{
     CertChain, Dialer, GenesisError, Identity, IdentityError, LiveIdentity, LiveTrust, TrustBundle,
 };
-use holdfast_domain::{Genesis, NodeRole, PcrApproval, Signed, VoterEndpoint};
+use holdfast_domain::{ClusterId, Genesis, NodeRole, PcrApproval, RootHash, Signed, VoterEndpoint};
 use holdfast_keys::{LocalKey, SoftSigner};
 use holdfast_tpm_node::PcrPolicyProof;
 
@@ -64,11 +67,27 @@ pub enum MemberError {
     #[error("{0} is missing: the data folder is damaged; remove it and join again")]
     Missing(&'static str),
     /// The genesis record is not the root's.
-    #[error("the data folder's genesis record")]
-    Genesis(#[from] GenesisError),
+    #[error("{}: restore it from a backup, or remove the folder and join again", .0.display())]
+    Genesis(PathBuf, #[source] GenesisError),
+    /// The genesis record is another cluster's.
+    #[error(
+        "{} is of cluster {cluster} with root {root}, and this folder of cluster {} with root {}: \
+         put each back where it was, or restore them from a backup",
+        path.display(), settings.cluster, settings.root
+    )]
+    OtherCluster {
+        /// The record.
+        path: PathBuf,
+        /// Its cluster.
+        cluster: ClusterId,
+        /// Its root.
+        root: RootHash,
+        /// Whose the folder is.
+        settings: Box<Settings>,
+    },
     /// A chain and a key do not fit.
-    #[error("the data folder's {0}")]
-    Identity(&'static str, #[source] IdentityError),
+    #[error("{}: restore it from a backup, or remove the folder and join again", .0.display())]
+    Identity(PathBuf, #[source] IdentityError),
     /// Waiting for approval, and not told to wait.
     #[error(
         "pending_approval: the join {0} waits for an operator: `holdfast node approve {0}`; then run this again, or use --wait"
@@ -107,7 +126,7 @@ impl Member {
         let folder = Folder::open(path, role)?;
         let bundle: TrustBundle = stored(&folder, files::BUNDLE)?;
         let signed_genesis: Signed<Genesis> = stored(&folder, files::GENESIS)?;
-        let genesis = bundle.root().verify_genesis(&signed_genesis)?;
+        let genesis = checked_genesis(&folder, &bundle, &signed_genesis)?;
         let approvals: Vec<PcrApproval> = stored(&folder, files::APPROVALS)?;
         let machine = Machine::of_folder(&folder).await?;
         let proof = machine.proof(&genesis, role, &approvals).await?;
@@ -115,9 +134,9 @@ impl Member {
         let listener_chain: CertChain = stored(&folder, files::LISTENER_CHAIN)?;
         let tls_chain: CertChain = stored(&folder, files::TLS_CHAIN)?;
         let listener_identity = Identity::from_soft(listener_chain, &listener)
-            .map_err(|source| MemberError::Identity(files::LISTENER_CHAIN, source))?;
+            .map_err(|source| MemberError::Identity(folder.part(files::LISTENER_CHAIN), source))?;
         let tls_identity = Identity::from_signer(tls_chain, Arc::new(machine.signer()))
-            .map_err(|source| MemberError::Identity(files::TLS_CHAIN, source))?;
+            .map_err(|source| MemberError::Identity(folder.part(files::TLS_CHAIN), source))?;
         Ok(Self {
             listener: Arc::new(listener),
             listener_identity: LiveIdentity::new(listener_identity),
@@ -168,6 +187,23 @@ impl Member {
     pub fn peer_dialer(&self) -> Dialer {
         Dialer::new(self.trust.clone(), Some(self.listener_identity.clone()))
     }
+}
+
+/// The genesis record, if it is the root's and of the folder's cluster.
+fn checked_genesis(
+    folder: &Folder,
+    bundle: &TrustBundle,
+    signed: &Signed<Genesis>,
+) -> Result<Genesis, MemberError> {
+    let path = folder.part(files::GENESIS);
+    let (settings, root) = (folder.settings(), bundle.root_hash());
+    let verified = bundle.root().verify_genesis(signed);
+    let genesis = verified.map_err(|source| MemberError::Genesis(path.clone(), source))?;
+    if (genesis.cluster, root) == (settings.cluster, settings.root) {
+        return Ok(genesis);
+    }
+    let settings = Box::new(settings.clone());
+    Err(MemberError::OtherCluster { path, cluster: genesis.cluster, root, settings })
 }
 
 fn stored<T: serde::de::DeserializeOwned>(folder: &Folder, name: &'static str) -> Result<T, MemberError> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use holdfast_certs::{Dialed, Dialer, ExpectedServer, Exporter, csr};
+use holdfast_certs::{DialError, Dialed, Dialer, ExpectedServer, Exporter, csr};
 use holdfast_domain::{Attested, ChallengeId, ClusterId, CredentialBlob, PcrSelection, PendingId, Reason};
 use holdfast_proto::registry::v1::{
     Attestation, Challenge, JoinInit, JoinReply, JoinRequest as Message, Proof,
@@ -59,8 +59,8 @@ async fn at(
     kind: Kind,
     request: &JoinRequest<'_>,
 ) -> Result<Joined, JoinError> {
-    let Dialed { channel, exporter, server: _, root } =
-        dialer.connect(address, &ExpectedServer::AnyRegistry).await?;
+    let dialed = dialer.connect(address, &ExpectedServer::AnyRegistry).await;
+    let Dialed { channel, exporter, server: _, root } = dialed.map_err(|error| not_dialed(address, error))?;
     let broke = |status: Status| JoinError::Stream { address: address.to_owned(), status: Box::new(status) };
     let mut client = EnrolmentClient::new(channel);
     let (sender, receiver) = mpsc::channel(2);
@@ -82,6 +82,15 @@ async fn at(
     sender.send(proof).await.map_err(|_| gone())?;
     let verdict = next(&mut replies).await.map_err(broke)?.ok_or_else(gone)?;
     finish(verdict, request, &root)
+}
+
+fn not_dialed(address: &str, error: DialError) -> JoinError {
+    match error {
+        DialError::Server { source: ref verify, .. } if verify.is_out_of_time() => {
+            JoinError::OutOfTime { address: address.to_owned(), source: error }
+        }
+        error => error.into(),
+    }
 }
 
 async fn next(replies: &mut Streaming<JoinReply>) -> Result<Option<join_reply::Message>, Status> {

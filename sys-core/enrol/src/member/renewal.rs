@@ -56,9 +56,9 @@ async fn renew(member: &Member, registries: &Registries) -> Result<UnixMs, Membe
 
 fn take(member: &Member, granted: &Granted) -> Result<UnixMs, MemberError> {
     let listener = Identity::from_soft(granted.listener_chain.clone(), &member.listener)
-        .map_err(|source| MemberError::Identity(files::LISTENER_CHAIN, source))?;
+        .map_err(|source| MemberError::Identity(member.folder.part(files::LISTENER_CHAIN), source))?;
     let tls = Identity::from_signer(granted.tls_chain.clone(), Arc::new(member.machine.signer()))
-        .map_err(|source| MemberError::Identity(files::TLS_CHAIN, source))?;
+        .map_err(|source| MemberError::Identity(member.folder.part(files::TLS_CHAIN), source))?;
     keep(&member.folder, granted)?;
     let not_after = listener.not_after();
     member.listener_identity.replace(listener);
