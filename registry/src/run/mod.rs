@@ -10,7 +10,6 @@ mod learn;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use holdfast_certs::{AcceptLimits, ClientAuth, PinnedPeers, ServerTls, TlsSetupError};
@@ -47,8 +46,6 @@ pub(crate) use known::KnownVoters;
 /// Name of the sealed CRK in a member's folder.
 pub(crate) const CRK: &str = "crk.key";
 
-/// How long a leader that stops waits for its successor.
-const HAND_OVER: Duration = Duration::from_secs(2);
 /// Largest list that operators are sent: everyone who ever joined.
 const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -183,13 +180,11 @@ async fn serve(
     tasks.spawn(learn::run(Arc::clone(&voter), known.clone()));
     tracing::info!(address = %member.settings().listen, node = %core.me(), "serving");
     let health = server.health().clone();
-    let group = voter.group.clone();
     let stopping = groups.clone();
     let shutdown = async move {
         shutdown.await;
-        // While peers still reach us: the next leader is there before this one is gone.
-        group.step_aside(HAND_OVER).await;
-        // Peers' streams end with the groups; the drain would wait for them.
+        // While peers still reach us, so that the next leader is there before this one is gone. Peers' streams end with the groups;
+        // the drain would wait for them.
         stopping.shutdown().await;
     };
     let follower = Follower { voter: Arc::clone(&voter), bans, pinned, known, health, leaf_is_valid: valid };

@@ -250,7 +250,7 @@ impl Voter {
         let (stop, task) = self.running.take().unwrap();
         drop(stop);
         task.await.unwrap().unwrap();
-        assert!(began.elapsed() < Duration::from_secs(5), "an orderly stop waits for nobody");
+        assert!(began.elapsed() < Duration::from_secs(3), "an orderly stop waits for nobody");
     }
 
     /// Runs the folder on the TPM of another machine; the error.
