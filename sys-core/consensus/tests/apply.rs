@@ -1,5 +1,7 @@
 //! Applying: a machine that waits for its disk holds nobody else up.
 
+#![allow(clippy::unwrap_used, reason = "tests only")]
+
 mod support;
 
 use std::io::Read;

@@ -92,7 +92,7 @@ fn a_change_of_operators_voids_every_unused_admission_that_it_does_not_keep() {
     assert!(world.state.allowed(Machine(1).ek()).is_none());
     assert!(world.state.allowed(kept).is_some());
     assert_eq!(world.join(Machine(1), NodeRole::Node), Err(Reason::EkNotAdmitted));
-    assert_eq!(world.join(Machine(2), NodeRole::Node).is_ok(), true);
+    assert!(world.join(Machine(2), NodeRole::Node).is_ok());
 }
 
 #[test]
