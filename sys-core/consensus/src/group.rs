@@ -188,14 +188,13 @@ impl Group {
         let mut status = self.watch();
         let wait = async {
             loop {
-                {
-                    let status = status.borrow_and_update();
-                    if status.role == Role::Stopped {
-                        return Err(WaitError::Stopped { group });
-                    }
-                    if let Some(said) = said(&status) {
-                        return Ok(said);
-                    }
+                // A copy: `said` may look at other watched values, whose writers wait for this one.
+                let now = status.borrow_and_update().clone();
+                if now.role == Role::Stopped {
+                    return Err(WaitError::Stopped { group });
+                }
+                if let Some(said) = said(&now) {
+                    return Ok(said);
                 }
                 if status.changed().await.is_err() {
                     return Err(WaitError::Stopped { group });

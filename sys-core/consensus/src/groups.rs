@@ -257,7 +257,8 @@ impl Inner {
             .await
             .map_err(|error| StartError::State { group, source: Box::new(error) })?;
         // Published once before anybody can ask, so that a stored membership counts from the first frame on.
-        watcher::publish(&raft.metrics().borrow_watched(), &publish);
+        let now = raft.metrics().borrow_watched().clone();
+        watcher::publish(&now, &publish);
         tokio::spawn(watcher::run(raft.metrics(), publish));
         Ok(Replica::start(Parts { group, id, raft, machine, snapshots, peers, status, applied }))
     }
