@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::process;
 
+/// Seconds that a program which ends by itself may take.
+const PATIENCE: &str = "300";
+
 /// A program with the arguments and environment that all its calls share.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -69,15 +72,19 @@ impl Program {
         command
     }
 
-    /// Runs it to its end, however that is.
+    /// Runs it to its end, however that is; one that hangs is killed after [`PATIENCE`].
     ///
     /// # Errors
     /// It cannot be started.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> anyhow::Result<Finished> {
-        let mut command = self.command(arguments);
+        let plain = self.command(arguments);
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", PATIENCE]).arg(plain.get_program()).args(plain.get_args());
+        let set = plain.get_envs().filter_map(|(key, value)| Some((key, value?)));
+        command.envs(set).stdin(Stdio::null());
         let started = Instant::now();
         let output = command.output().with_context(|| format!("starting {}", self.path.display()))?;
-        let finished = Finished::new(&command, output, started.elapsed());
+        let finished = Finished::new(&plain, output, started.elapsed());
         self.record(&finished)?;
         Ok(finished)
     }

@@ -202,7 +202,7 @@ impl Cluster {
             .servers()
             .find_map(|server| server.ended_by_itself().then(|| (server.log(), server.log_tail())));
         let complaining = |server: &&Server| server.log_tail().contains("ERROR");
-        let complaining = || self.voters.iter().chain(&self.nodes).filter(complaining).last();
+        let complaining = || self.voters.iter().chain(&self.nodes).rfind(complaining);
         let tail_of = |server: &Server| (server.log(), server.log_tail());
         let (log, tail) = ended.or_else(|| complaining().map(tail_of))?;
         Some((log.display().to_string(), tail))

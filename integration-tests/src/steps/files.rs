@@ -26,7 +26,7 @@ use crate::{
 const AT_ONCE: usize = 4;
 
 /// Where an account's files lie before they are stored.
-pub fn staged(cluster: &Cluster, stored: &Stored) -> PathBuf {
+pub(super) fn staged(cluster: &Cluster, stored: &Stored) -> PathBuf {
     cluster.path("staged").join(&stored.account.context)
 }
 
@@ -80,7 +80,7 @@ pub fn verify_everything(job: &Job, progress: &Progress) -> anyhow::Result<usize
 ///
 /// # Errors
 /// One is not what it was.
-pub fn verify_account(cluster: &Cluster, stored: &Stored, name: &str) -> anyhow::Result<usize> {
+pub(super) fn verify_account(cluster: &Cluster, stored: &Stored, name: &str) -> anyhow::Result<usize> {
     let folder = cluster.path("got").join(name).join(&stored.account.context);
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder)?;
@@ -97,7 +97,12 @@ pub fn verify_account(cluster: &Cluster, stored: &Stored, name: &str) -> anyhow:
 ///
 /// # Errors
 /// It is not what it was.
-pub fn get_one(cluster: &Cluster, stored: &Stored, file: &InputFile, name: &str) -> anyhow::Result<()> {
+pub(super) fn get_one(
+    cluster: &Cluster,
+    stored: &Stored,
+    file: &InputFile,
+    name: &str,
+) -> anyhow::Result<()> {
     let to = cluster.path("got").join(name);
     fs::create_dir_all(to.parent().context("a folder")?)?;
     drop(fs::remove_file(&to));
@@ -137,7 +142,7 @@ pub type Tree = BTreeMap<PathBuf, u64>;
 ///
 /// # Errors
 /// A line of the listing is none.
-pub fn list(stored: &Stored) -> anyhow::Result<Tree> {
+pub(super) fn list(stored: &Stored) -> anyhow::Result<Tree> {
     let text = stored.account.holdfast().ok(["files", "ls", "-o", "json"])?;
     let mut tree = Tree::new();
     for line in text.lines() {

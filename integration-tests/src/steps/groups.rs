@@ -67,7 +67,7 @@ pub fn move_full_group(job: &mut Job, progress: &Progress) -> anyhow::Result<Str
 ///
 /// # Errors
 /// It does not arrive.
-pub fn move_somewhere(cluster: &Cluster, group: u32) -> anyhow::Result<(String, String)> {
+pub(super) fn move_somewhere(cluster: &Cluster, group: u32) -> anyhow::Result<(String, String)> {
     let groups = cluster.groups()?;
     let from = home_of(&groups, group)?;
     let load = load(cluster, &groups);
@@ -83,7 +83,7 @@ pub fn move_somewhere(cluster: &Cluster, group: u32) -> anyhow::Result<(String, 
 ///
 /// # Errors
 /// There is none.
-pub fn home_of(groups: &[GroupRow], group: u32) -> anyhow::Result<String> {
+pub(super) fn home_of(groups: &[GroupRow], group: u32) -> anyhow::Result<String> {
     let row = groups.iter().find(|row| row.group == group).with_context(|| format!("no group {group}"))?;
     let voter = row.replicas.iter().find(|replica| replica.state == "voter");
     Ok(voter.with_context(|| format!("group {group} has no voter"))?.node.clone())

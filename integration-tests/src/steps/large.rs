@@ -104,7 +104,7 @@ pub fn quota(job: &mut Job, _: &Progress) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// The upload ends before that.
-pub fn start_upload(
+pub(super) fn start_upload(
     cluster: &Cluster,
     account: &Account,
     arguments: &[&str],

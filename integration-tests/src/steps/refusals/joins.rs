@@ -46,7 +46,8 @@ pub fn replayed_proof(cluster: &mut Cluster) -> anyhow::Result<()> {
         proof.quote.clone_from(&recorded.quote);
     };
     let guess = |proof: &mut Proof| proof.credential_proof = vec![7; 32].into();
-    let changes: [(&(dyn Fn(&mut Proof) + Sync), &str); 3] = [
+    type Change<'a> = &'a (dyn Fn(&mut Proof) + Sync);
+    let changes: [(Change<'_>, &str); 3] = [
         (&whole, "challenge_unknown"),
         (&attestations, "attestation_freshness"),
         (&guess, "credential_proof"),
