@@ -17,13 +17,13 @@ struct Kept {
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeptServer {
-    name: String,
-    role: Role,
-    port: u16,
-    tpm_port: u16,
-    node: Option<String>,
-    ek: String,
+pub(super) struct KeptServer {
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) port: u16,
+    pub(super) tpm_port: u16,
+    pub(super) node: Option<String>,
+    pub(super) ek: String,
 }
 
 impl Cluster {
@@ -54,13 +54,14 @@ impl Cluster {
         let bytes = fs::read(cluster.path(FILE)).context("reading a kept cluster")?;
         let Kept { founded, servers } = serde_json::from_slice(&bytes).context("a kept cluster")?;
         cluster.founded = Some(founded);
-        for KeptServer { name, role, port, tpm_port, node, ek } in servers {
-            let machine = Machine::at(&cluster.path("tpm-ca"), &cluster.path("tpm").join(&name), tpm_port)?;
-            let (program, list) = match role {
+        for kept in servers {
+            let tpm = cluster.path("tpm").join(&kept.name);
+            let machine = Machine::at(&cluster.path("tpm-ca"), &tpm, kept.tpm_port)?;
+            let (program, list) = match kept.role {
                 Role::Registry => (cluster.binaries.registry(), &mut cluster.voters),
                 Role::Node => (cluster.binaries.node(), &mut cluster.nodes),
             };
-            list.push(Server::restored(name, role, program, &cluster.folder, port, machine, node, ek));
+            list.push(Server::restored(kept, program, &cluster.folder, machine));
         }
         Ok(cluster)
     }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::START_TIMEOUT;
+use super::{START_TIMEOUT, kept::KeptServer};
 use crate::{cli::Program, process, process::Process, tpm::Machine, wait};
 
 /// What both programs log when they begin to serve.
@@ -94,16 +94,8 @@ impl Server {
     }
 
     /// A machine that joined earlier; see [`super::kept`].
-    pub(super) fn restored(
-        name: String,
-        role: Role,
-        program: PathBuf,
-        folder: &Path,
-        port: u16,
-        machine: Machine,
-        node: Option<String>,
-        ek: String,
-    ) -> Self {
+    pub(super) fn restored(kept: KeptServer, program: PathBuf, folder: &Path, machine: Machine) -> Self {
+        let KeptServer { name, role, port, tpm_port: _, node, ek } = kept;
         let log = folder.join("logs").join(format!("{name}.log"));
         let data = folder.join(&name);
         Self { name, role, program, data, log, port, machine, node, ek, process: None, log_start: 0 }
