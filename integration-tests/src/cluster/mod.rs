@@ -98,6 +98,18 @@ impl Cluster {
         self.folder.join(name)
     }
 
+    /// Where a file is fetched to: a place where there is none.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn fetched(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.path("got");
+        fs::create_dir_all(&folder).context("the folder of fetched files")?;
+        let file = folder.join(name);
+        drop(fs::remove_file(&file));
+        Ok(file)
+    }
+
     /// The programs.
     pub fn binaries(&self) -> &Binaries {
         &self.binaries

@@ -102,7 +102,7 @@ pub fn kill_node_in_upload(job: &mut Job, progress: &Progress) -> anyhow::Result
     let ended = || Ok(client.try_wait()?);
     let status = wait::until(Duration::from_secs(180), "the end of the interrupted upload", ended)?;
     ensure!(status.success(), "the interrupted upload ended with {status}");
-    let got = job.cluster.path("got").join("survivor.bin");
+    let got = job.cluster.fetched("survivor.bin")?;
     account.holdfast().ok(["files", "get", "survivor.bin", "-O", &got.display().to_string()])?;
     compare(&file, &got)?;
     drop(std::fs::remove_file(&got));

@@ -103,9 +103,7 @@ pub(super) fn get_one(
     file: &InputFile,
     name: &str,
 ) -> anyhow::Result<()> {
-    let to = cluster.path("got").join(name);
-    fs::create_dir_all(to.parent().context("a folder")?)?;
-    drop(fs::remove_file(&to));
+    let to = cluster.fetched(name)?;
     let relative = file.relative.as_os_str();
     let arguments = ["files".as_ref(), "get".as_ref(), relative, "-O".as_ref(), to.as_os_str()];
     stored.account.holdfast().ok(arguments)?;

@@ -33,16 +33,19 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 pub fn large_file(job: &mut Job, progress: &Progress) -> anyhow::Result<String> {
     let account = first(job)?;
     let file = generate(&job.cluster, "large.bin", job.pace.large_file, 1)?;
-    let got = job.cluster.path("got").join("large.bin");
+    let got = job.cluster.fetched("large.bin")?;
     progress.say("putting");
     let started = Instant::now();
     let path = file.display().to_string();
-    let put = run_watched(&account, &["files", "put", &path, "--as", "large.bin"])?;
+    let put = run_watched(&job.cluster, &account, &["files", "put", &path, "--as", "large.bin"])?;
     let putting = started.elapsed();
     progress.say("getting");
-    drop(std::fs::remove_file(&got));
     let started = Instant::now();
-    let get = run_watched(&account, &["files", "get", "large.bin", "-O", &got.display().to_string()])?;
+    let get = run_watched(
+        &job.cluster,
+        &account,
+        &["files", "get", "large.bin", "-O", &got.display().to_string()],
+    )?;
     let getting = started.elapsed();
     compare(&file, &got)?;
     drop(std::fs::remove_file(&got));
@@ -67,7 +70,7 @@ pub fn large_file(job: &mut Job, progress: &Progress) -> anyhow::Result<String> 
 pub fn resume(job: &mut Job, _: &Progress) -> anyhow::Result<String> {
     let account = first(job)?;
     let file = generate(&job.cluster, "resumed.bin", job.pace.large_file, 2)?;
-    let got = job.cluster.path("got").join("resumed.bin");
+    let got = job.cluster.fetched("resumed.bin")?;
     let path = file.display().to_string();
     let arguments = ["files", "put", &path, "--as", "resumed.bin"];
     let mut client = start_upload(&job.cluster, &account, &arguments, job.pace.large_file / 4)?;
@@ -123,9 +126,10 @@ pub(super) fn start_upload(
 }
 
 /// Runs a client to its end and returns the most memory that it held.
-fn run_watched(account: &Account, arguments: &[&str]) -> anyhow::Result<u64> {
+fn run_watched(cluster: &Cluster, account: &Account, arguments: &[&str]) -> anyhow::Result<u64> {
+    let log = crate::process::append(&cluster.path("calls.log"))?;
     let mut command = account.holdfast().command(arguments);
-    let mut client = command.stdout(std::process::Stdio::null()).spawn().context("a client")?;
+    let mut client = command.stdout(std::process::Stdio::null()).stderr(log).spawn().context("a client")?;
     let mut peak = 0;
     let status = wait::until(TIMEOUT, "a large transfer", || {
         // Between its end and our waiting for it a process has no memory.

@@ -61,8 +61,7 @@ fn read_and_write(job: &Job, stored: &Stored, small: &std::path::Path, round: u6
     let name = format!("meanwhile-{round}.bin");
     let failed = || format!("{} while all voters are away", stored.account.context);
     holdfast.ok(["files", "put", &small.display().to_string(), "--as", &name]).with_context(failed)?;
-    let got = job.cluster.path("got").join(&name);
-    drop(std::fs::remove_file(&got));
+    let got = job.cluster.fetched(&name)?;
     holdfast.ok(["files", "get", &name, "-O", &got.display().to_string()]).with_context(failed)?;
     compare(small, &got)?;
     holdfast.ok(["files", "rm", &name]).with_context(failed)?;
