@@ -56,6 +56,7 @@ pub struct CoreParts {
 pub struct Core {
     parts: CoreParts,
     secrets: RwLock<Option<Arc<Secrets>>>,
+    clock_is_compared: AtomicBool,
     clock_is_sound: AtomicBool,
 }
 
@@ -71,7 +72,8 @@ pub struct Committed {
 impl Core {
     /// A core whose secrets are still closed.
     pub fn new(parts: CoreParts) -> Self {
-        Self { parts, secrets: RwLock::new(None), clock_is_sound: AtomicBool::new(true) }
+        let (clock_is_compared, clock_is_sound) = (AtomicBool::new(true), AtomicBool::new(true));
+        Self { parts, secrets: RwLock::new(None), clock_is_compared, clock_is_sound }
     }
 
     /// This machine.
@@ -128,9 +130,28 @@ impl Core {
         secrets.ok_or_else(|| Refusal::new(Reason::NotReady).because("the registry's key is not open"))
     }
 
-    /// Whether this voter's clock fits the others'; while it does not, nothing is issued.
+    /// From now on nothing is dated before [`Self::set_clock_sound`] said that the clock may be used.
+    pub fn await_clock(&self) {
+        self.clock_is_compared.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether this voter's clock fits the others'; while it does not, nothing is issued and nothing proposed: commands carry the time,
+    /// and the state's never goes back.
     pub fn set_clock_sound(&self, sound: bool) {
         self.clock_is_sound.store(sound, Ordering::Relaxed);
+        self.clock_is_compared.store(true, Ordering::Relaxed);
+    }
+
+    fn check_clock(&self) -> Result<(), Refusal> {
+        if !self.clock_is_compared.load(Ordering::Relaxed) {
+            return Err(Refusal::new(Reason::NotReady).because("this voter's clock is not compared yet"));
+        }
+        if !self.clock_is_sound.load(Ordering::Relaxed) {
+            return Err(
+                Refusal::new(Reason::ClockSkew).because("this voter's clock differs from the others'")
+            );
+        }
+        Ok(())
     }
 
     /// The secrets, to issue certificates with.
@@ -138,11 +159,8 @@ impl Core {
     /// # Errors
     /// [`Reason::NotReady`], [`Reason::ClockSkew`].
     pub fn issuer(&self) -> Result<Arc<Secrets>, Refusal> {
-        if self.clock_is_sound.load(Ordering::Relaxed) {
-            self.secrets()
-        } else {
-            Err(Refusal::new(Reason::ClockSkew).because("this voter's clock differs from the others'"))
-        }
+        self.check_clock()?;
+        self.secrets()
     }
 
     /// Commits a command and waits until it is applied here too.
@@ -150,6 +168,7 @@ impl Core {
     /// # Errors
     /// Only when there is no result; a refusal by the state is an outcome.
     pub async fn commit(&self, by: SpiffeSubject, act: Act) -> Result<Committed, Refusal> {
+        self.check_clock()?;
         let command = Command { now: self.now(), by, act };
         let bytes = command.encode().map_err(|error| Refusal::new(Reason::Malformed).because(error))?;
         let applied = self.parts.log.propose(bytes).await.map_err(log::refuse_proposal)?;

@@ -13,6 +13,8 @@ pub const PROMOTION_PATIENCE: Duration = Duration::from_secs(8);
 pub const DUTY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often voters compare their clocks.
 pub const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
+/// The same until the first comparison, for which everything else waits.
+pub const FIRST_CLOCK_INTERVAL: Duration = Duration::from_millis(250);
 /// How long another voter may take to tell its clock.
 pub const CLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Difference from the voters' median beyond which a voter issues nothing.

@@ -69,8 +69,14 @@ pub enum RunError {
     #[error("the consensus log")]
     Log(#[from] LogOpenError),
     /// The registry's group.
-    #[error("the registry's group")]
-    Group(#[from] StartError),
+    #[error("the registry's group in {}", folder.display())]
+    Group {
+        /// Where its log and snapshots are.
+        folder: PathBuf,
+        /// Why it does not start.
+        #[source]
+        source: StartError,
+    },
     /// The genesis record.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -132,7 +138,9 @@ async fn assemble(member: Member, config: Config, known: KnownVoters) -> Result<
     let connector = Arc::new(TlsConnector::new(member.peer_dialer()));
     let groups = Groups::open(options, local, connector, Arc::new(known)).await?;
     let host = StateHost::default();
-    let group = groups.start(GroupId::REGISTRY, replica, Box::new(Machine(host.clone()))).await?;
+    let group = groups.start(GroupId::REGISTRY, replica, Box::new(Machine(host.clone()))).await;
+    let failed = |source| RunError::Group { folder: member.folder.part("raft"), source };
+    let group = group.map_err(failed)?;
     let parts = CoreParts {
         me: member.settings().node,
         cluster,
@@ -173,6 +181,7 @@ async fn serve(
     let tls = ServerTls::new(identity, trust, ClientAuth::Optional, pinned.clone())?;
 
     let (leaf_is_valid, valid) = watch::channel(false);
+    core.await_clock();
     let mut tasks = JoinSet::new();
     tasks.spawn(voter::lead::run(Arc::clone(&voter)));
     tasks.spawn(voter::clock::run(Arc::clone(&voter)));

@@ -8,46 +8,48 @@ use holdfast_proto::registry::v1::{BootstrapRequest, directory_client::Directory
 use tonic::transport::Channel;
 
 use super::Voter;
-use crate::limits::{CLOCK_INTERVAL, CLOCK_TIMEOUT, MAX_CLOCK_SKEW_MS};
+use crate::limits::{CLOCK_INTERVAL, CLOCK_TIMEOUT, FIRST_CLOCK_INTERVAL, MAX_CLOCK_SKEW_MS};
 
 /// Connections to the other voters.
 type Channels = Vec<(VoterEndpoint, Channel)>;
-
-/// Compares at once, for what must not wait for the next round: a voter that just started has compared nothing yet.
-pub(super) async fn compare_now(voter: &Voter) {
-    compare(voter, &mut Channels::new()).await;
-}
-
-/// Asks all others and takes note of the result. Returns how far the median is ahead of us, in milliseconds.
-async fn compare(voter: &Voter, channels: &mut Channels) -> i64 {
-    follow_voters(voter, channels);
-    let asked = channels.iter().map(|(_, channel)| ask(voter, channel.clone()));
-    let others: Vec<i64> = futures::future::join_all(asked).await.into_iter().flatten().collect();
-    let offset_ms = median_offset(others);
-    voter.core.set_clock_sound(offset_ms.unsigned_abs() <= MAX_CLOCK_SKEW_MS);
-    offset_ms
-}
 
 /// Runs for ever.
 pub(crate) async fn run(voter: Arc<Voter>) {
     let mut was_off = false;
     let mut channels: Channels = Vec::new();
+    let mut pause = FIRST_CLOCK_INTERVAL;
     loop {
-        tokio::time::sleep(CLOCK_INTERVAL).await;
-        let offset_ms = compare(&voter, &mut channels).await;
-        let is_off = offset_ms.unsigned_abs() > MAX_CLOCK_SKEW_MS;
-        if std::mem::replace(&mut was_off, is_off) != is_off {
-            if is_off {
-                tracing::error!(
-                    offset_ms,
-                    reason = "clock_skew",
-                    "this clock is off the voters' median: nothing is issued until it is set"
-                );
-            } else {
-                tracing::info!(offset_ms, "this clock agrees with the voters' median again");
+        if let Some(offset_ms) = compare(&voter, &mut channels).await {
+            pause = CLOCK_INTERVAL;
+            let is_off = offset_ms.unsigned_abs() > MAX_CLOCK_SKEW_MS;
+            voter.core.set_clock_sound(!is_off);
+            if std::mem::replace(&mut was_off, is_off) != is_off {
+                tell(offset_ms, is_off);
             }
         }
+        tokio::time::sleep(pause).await;
     }
+}
+
+fn tell(offset_ms: i64, is_off: bool) {
+    if is_off {
+        tracing::error!(
+            offset_ms,
+            reason = "clock_skew",
+            "this clock is off the voters' median: nothing is issued until it is set"
+        );
+    } else {
+        tracing::info!(offset_ms, "this clock agrees with the voters' median again");
+    }
+}
+
+/// Asks all others how far the median is ahead of us, in milliseconds; `None` when fewer than a quorum can be compared.
+async fn compare(voter: &Voter, channels: &mut Channels) -> Option<i64> {
+    follow_voters(voter, channels);
+    let voters = voter.core.state().voters().count();
+    let asked = channels.iter().map(|(_, channel)| ask(voter, channel.clone()));
+    let others: Vec<i64> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+    (voters > 0 && others.len().saturating_add(1) > voters / 2).then(|| median_offset(others))
 }
 
 fn follow_voters(voter: &Voter, channels: &mut Channels) {

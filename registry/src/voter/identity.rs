@@ -14,7 +14,7 @@ use holdfast_tpm_node::TpmError;
 use holdfast_tpm_verify::{Malformed, attest::Attest};
 use tokio::sync::watch;
 
-use super::{Voter, clock};
+use super::Voter;
 use crate::{authority::MACHINE_LEAF_MS, limits::RENEWAL_RETRY};
 
 #[derive(Debug, thiserror::Error)]
@@ -68,11 +68,8 @@ pub(crate) async fn run(voter: Arc<Voter>, valid: watch::Sender<bool>) {
 
 async fn renew(voter: &Voter) -> Result<UnixMs, RenewalError> {
     let (core, member) = (&voter.core, &voter.member);
-    core.issuer()?;
-    core.propose(core.myself(), Act::Renew(prove(voter).await?)).await?;
-    // A quorum has just answered, so the others can tell us whether our clock may date a leaf.
-    clock::compare_now(voter).await;
     let secrets = core.issuer()?;
+    core.propose(core.myself(), Act::Renew(prove(voter).await?)).await?;
     let issue = |key| secrets.authorities.machine(NodeRole::Registry, core.me(), key, core.now());
     let (listener, tls) = (issue(member.listener.public())?, issue(*member.machine.keys().tls.key())?);
     member.folder.put(files::LISTENER_CHAIN, &listener.chain)?;

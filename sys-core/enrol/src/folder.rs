@@ -21,7 +21,7 @@ use std::{
 };
 
 use holdfast_domain::{
-    ClusterId, NodeId, NodeRole,
+    ClusterId, NodeId, NodeRole, Sha256Hash,
     codec::{self, CodecError},
 };
 use holdfast_tpm_node::SealedBlob;
@@ -31,6 +31,8 @@ pub use settings::Settings;
 
 /// Largest file of ours in `identity/` and `sealed/`, in bytes: the shard map is the largest.
 const MAX_FILE: usize = 8 << 20;
+/// Bytes of the checksum at the end of such a file.
+const SUM: usize = 32;
 const SETTINGS: &str = "folder.toml";
 
 /// Why a data folder cannot be used.
@@ -112,7 +114,10 @@ pub enum FolderError {
         /// What is wrong, with its line.
         reason: String,
     },
-    /// A file of ours is damaged.
+    /// A file of ours has other bytes than were written.
+    #[error("{} is damaged: restore it from a backup, or remove the folder and join again", .0.display())]
+    Altered(PathBuf),
+    /// A file of ours is not what it should be.
     #[error("{} is damaged: restore it from a backup, or remove the folder and join again", path.display())]
     Damaged {
         /// The file.
@@ -258,8 +263,11 @@ impl Folder {
     /// See [`FolderError`].
     pub fn put<T: Serialize>(&self, name: &str, value: &T) -> Result<(), FolderError> {
         let path = self.path.join(name);
-        let bytes =
+        let mut bytes =
             codec::encode(value).map_err(|source| FolderError::Damaged { path: path.clone(), source })?;
+        // Against a disk that forgets, not against people: what must not be forged is signed or sealed.
+        let sum = Sha256Hash::of(&bytes);
+        bytes.extend_from_slice(sum.as_bytes());
         durable::write(&path, &bytes).map_err(failed("write", &path))
     }
 
@@ -270,9 +278,14 @@ impl Folder {
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, FolderError> {
         let path = self.path.join(name);
         match fs::read(&path) {
-            Ok(bytes) => codec::decode(&bytes, MAX_FILE)
-                .map(Some)
-                .map_err(|source| FolderError::Damaged { path, source }),
+            Ok(bytes) => {
+                let summed = bytes.split_last_chunk::<SUM>();
+                let whole = summed.filter(|(value, sum)| Sha256Hash::of(value).as_bytes() == *sum);
+                let Some((value, _)) = whole else { return Err(FolderError::Altered(path)) };
+                codec::decode(value, MAX_FILE)
+                    .map(Some)
+                    .map_err(|source| FolderError::Damaged { path, source })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(FolderError::Io { action: "read", path, source }),
         }

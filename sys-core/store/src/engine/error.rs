@@ -50,7 +50,10 @@ pub enum EngineError {
     #[error("the engine could not be made durable")]
     Sync(#[from] SyncFailed),
     /// The files are damaged: rebuild from snapshot and log, or from peers, in a new folder.
-    #[error("the store in {} is damaged: {detail}", path.display())]
+    #[error(
+        "the store in {} is damaged: {}; restore the data folder from a backup, or replace the replicas that it holds",
+        path.display(), detail.trim_end()
+    )]
     Damaged {
         /// The engine's folder.
         path: PathBuf,
