@@ -1,14 +1,16 @@
 //! Clocks that are an hour off.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use holdfast_integration_tests::{
+    cli::Finished,
     cluster::{Cluster, Role},
+    tpm::Boot,
     wait,
 };
 use tempfile::tempdir;
 
-use super::{assert_failed, assert_no_panic};
+use super::{assert_failed, assert_no_panic, bounded};
 
 const HOURS: [&str; 2] = ["+3600", "-3600"];
 
@@ -38,11 +40,8 @@ fn a_machine_whose_clock_is_an_hour_off_does_not_join_and_is_told_so() {
     let (registries, root_hash) = (cluster.registries(), cluster.founded().unwrap().root_hash.clone());
     for offset in HOURS {
         let Some(environment) = faked(offset) else { return };
-        let mut program = node.cli();
-        for (key, value) in environment {
-            program = program.with_env(&key, value);
-        }
-        let finished = program.run(node.join_arguments(&registries, &root_hash).unwrap()).unwrap();
+        let arguments = node.join_arguments(&registries, &root_hash).unwrap();
+        let finished = run_faked(&cluster, &environment, &arguments);
         assert_failed(&finished, &["clock_skew", "this machine's clock", "set the clock"]);
     }
     node.join(&registries, &root_hash, &[]).unwrap();
@@ -58,8 +57,7 @@ fn a_voter_whose_clock_is_an_hour_off_issues_nothing_and_says_so() {
     let root_hash = cluster.founded().unwrap().root_hash.clone();
     for (number, offset) in HOURS.into_iter().enumerate() {
         let Some(environment) = faked(offset) else { return };
-        let machine =
-            cluster.new_server(Role::Node, number + 1, holdfast_integration_tests::tpm::Boot::Good).unwrap();
+        let machine = cluster.new_server(Role::Node, number + 1, Boot::Good).unwrap();
         cluster.allow(&machine.ek, Role::Node).unwrap();
         let voter = cluster.voter(2).unwrap();
         voter.stop().unwrap();
@@ -81,4 +79,21 @@ fn a_voter_whose_clock_is_an_hour_off_issues_nothing_and_says_so() {
         voter.start_and_wait().unwrap();
     }
     assert_no_panic(&cluster);
+}
+
+/// Joins under another clock. The library sometimes hangs a program with several threads before its `main`: then again.
+fn run_faked(cluster: &Cluster, environment: &[(String, String)], arguments: &[String]) -> Finished {
+    let set: Vec<_> = environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let program = cluster.binaries().node().display().to_string();
+    let words: Vec<_> = set.into_iter().chain([program]).chain(arguments.iter().cloned()).collect();
+    let mut last = None;
+    for _ in 0..3 {
+        let finished = bounded(Path::new("env"), cluster.folder()).run(&words).unwrap();
+        let hung = finished.code == 124;
+        last = Some(finished);
+        if !hung {
+            break;
+        }
+    }
+    last.unwrap()
 }

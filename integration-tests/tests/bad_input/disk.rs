@@ -47,9 +47,8 @@ impl SmallDisk {
     /// Fills it until this many bytes are free.
     fn fill(&self, leave: usize) {
         let mut ballast = File::options().create(true).append(true).open(self.ballast()).unwrap();
-        let block = vec![7; MIB];
         while let Some(rest) = self.free().checked_sub(leave).filter(|rest| *rest > 0) {
-            if ballast.write_all(&block[..rest.min(MIB)]).is_err() {
+            if ballast.write_all(&vec![7; rest.min(MIB)]).is_err() {
                 return;
             }
         }

@@ -1,6 +1,11 @@
 //! What operators and disks get wrong: each is named with the way out, nothing panics, and nothing is silently wrong.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test file")]
+#![expect(clippy::unwrap_used, reason = "a test file")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what it skipped and what came of each damage"
+)]
 
 mod clock;
 mod config;
@@ -12,6 +17,7 @@ mod secrets;
 
 use std::{fs, path::Path, time::Duration};
 
+use anyhow::Context as _;
 use holdfast_integration_tests::{
     cli::{Finished, Program},
     cluster::{Account, Cluster, Server},
@@ -32,7 +38,7 @@ fn bounded(program: &Path, cluster: &Path) -> Program {
 #[track_caller]
 fn refused_start(server: &mut Server, named: &[&str]) -> String {
     server.start().unwrap();
-    let status = server.wait_end(END).expect(&server.log_since_start());
+    let status = server.wait_end(END).with_context(|| server.log_since_start()).unwrap();
     let log = server.log_since_start();
     server.kill().unwrap();
     assert!(!status.success(), "{} ended with success: {log}", server.name());
