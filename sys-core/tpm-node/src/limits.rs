@@ -15,3 +15,5 @@ pub const MAX_BLOB_BYTES: usize = 4 * 1024;
 pub const MAX_STALE_HANDLES: u32 = 64;
 /// TPM2_PCR_Read answers at most eight digests a call: 24 registers need three, the rest is slack for changes between.
 pub const MAX_PCR_READS: usize = 8;
+/// Time that the last handle waits for its TPM to be closed: the longest command under way, on a slow chip.
+pub const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);

@@ -6,12 +6,13 @@
 mod device;
 mod queue;
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 pub(crate) use self::device::Device;
 pub(crate) use self::queue::Priority;
 use self::queue::{Queue, QueueFull};
 use crate::error::{JobError, TpmError};
+use crate::limits::CLOSE_TIMEOUT;
 
 /// Handle to a TPM. Cheap to clone.
 #[derive(Clone)]
@@ -22,11 +23,18 @@ pub struct Tpm {
 struct Handle {
     queue: Arc<Queue>,
     tcti: String,
+    /// Disconnected once the thread has closed the TPM.
+    closed: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Drop for Handle {
+    /// Waits until the TPM is closed: the C libraries below must not be in use when the process ends, as they clean up
+    /// behind `main`. A TPM that hangs is not waited for.
     fn drop(&mut self) {
         self.queue.close();
+        let closed = self.closed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Nothing is ever sent: this ends by disconnection or by patience.
+        drop(closed.recv_timeout(CLOSE_TIMEOUT));
     }
 }
 
@@ -43,6 +51,7 @@ impl Tpm {
         let queue = Arc::new(Queue::default());
         let (opened, result) = mpsc::sync_channel(1);
         let jobs = Arc::clone(&queue);
+        let (closing, closed) = mpsc::channel::<()>();
         let thread = move || {
             let first = device.perform("open", |_| Ok(()));
             let usable = first.is_ok();
@@ -52,11 +61,13 @@ impl Tpm {
             while let Some(job) = jobs.next() {
                 job(&mut device);
             }
+            drop(device);
+            drop(closing);
         };
         std::thread::Builder::new().name("tpm".into()).spawn(thread).map_err(|_| TpmError::Stopped)?;
         result.recv().map_err(|_| TpmError::Stopped)??;
         let tcti = tcti.to_owned();
-        Ok(Self { inner: Arc::new(Handle { queue, tcti }) })
+        Ok(Self { inner: Arc::new(Handle { queue, tcti, closed: Mutex::new(closed) }) })
     }
 
     /// Where this TPM is.
