@@ -1,5 +1,13 @@
 //! The programs as people and scripts meet them: help, exit codes, JSON, contexts, modes of secret files.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test file: its helpers may end the test"
+)]
+
 use std::{
     ffi::OsStr,
     fs,

@@ -1,5 +1,13 @@
 //! Processes that are killed, a registry that is away, everything off; and nothing to be found by whoever looks afterwards.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test file: its helpers may end the test"
+)]
+
 use holdfast_integration_tests::{
     job::{Job, Pace, Step},
     report::Report,

@@ -1,5 +1,13 @@
 //! Files through the whole stack, and groups that move below them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test file: its helpers may end the test"
+)]
+
 use holdfast_integration_tests::{
     job::{Job, Pace, Step},
     report::Report,

@@ -1,5 +1,13 @@
 //! Machines that join: the three ways in, and a second try.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test file: its helpers may end the test"
+)]
+
 use holdfast_integration_tests::{
     cluster::{Cluster, Role},
     job::{Job, Pace, Step},

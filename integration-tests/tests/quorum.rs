@@ -1,5 +1,13 @@
 //! The registry's voters: founding, joining, losing some.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test file: its helpers may end the test"
+)]
+
 use std::time::{Duration, Instant};
 
 use holdfast_integration_tests::{
@@ -22,8 +30,8 @@ fn a_founding_hands_out_private_shares_and_credentials() {
 fn a_killed_leader_is_replaced_within_five_seconds_and_comes_back() {
     let dir = tempdir().unwrap();
     let mut job = Job::small(dir.path(), Pace::TEST).unwrap();
-    let steps: &[_] = &[
-        ("found", steps::found as holdfast_integration_tests::job::Step),
+    let steps: &[(&str, holdfast_integration_tests::job::Step)] = &[
+        ("found", steps::found),
         ("voters", steps::join_voters),
         ("kill", steps::kill_leader),
         ("kill again", steps::kill_leader_again),

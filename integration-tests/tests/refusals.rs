@@ -1,5 +1,13 @@
 //! What must be refused, each with its stable reason.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test file: its helpers may end the test"
+)]
+
 use std::time::Duration;
 
 use holdfast_integration_tests::{
