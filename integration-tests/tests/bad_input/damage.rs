@@ -96,7 +96,15 @@ fn check_refusal(server: &mut Server, relative: &Path, folder: &Path) {
         part => folder.join(part),
     };
     assert!(log.contains(part.to_str().unwrap()), "{} is not named: {log}", relative.display());
-    let helps = ["backup", "join again", "replace the replicas", "replace this replica", "put ", "remove "];
+    let helps = [
+        "backup",
+        "join again",
+        "replace the replicas",
+        "replace this replica",
+        "put each back",
+        "put the right TPM",
+        "remove it",
+    ];
     assert!(helps.iter().any(|help| log.contains(help)), "{}: no way out: {log}", relative.display());
 }
 

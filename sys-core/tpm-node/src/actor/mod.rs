@@ -6,7 +6,10 @@
 mod device;
 mod queue;
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+};
 
 pub(crate) use self::device::Device;
 pub(crate) use self::queue::Priority;
@@ -25,6 +28,7 @@ struct Handle {
     tcti: String,
     /// Disconnected once the thread has closed the TPM.
     closed: Mutex<mpsc::Receiver<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Drop for Handle {
@@ -34,7 +38,18 @@ impl Drop for Handle {
         self.queue.close();
         let closed = self.closed.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Nothing is ever sent: this ends by disconnection or by patience.
-        drop(closed.recv_timeout(CLOSE_TIMEOUT));
+        let ended = closed.recv_timeout(CLOSE_TIMEOUT) == Err(mpsc::RecvTimeoutError::Disconnected);
+        if let Some(thread) = self.thread.take().filter(|_| ended) {
+            join(thread);
+        }
+    }
+}
+
+/// Waits for the thread's very end: OpenSSL cleans up behind its last line too.
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != thread::current().id() {
+        // A panic of the thread was reported when it happened.
+        drop(thread.join());
     }
 }
 
@@ -52,7 +67,7 @@ impl Tpm {
         let (opened, result) = mpsc::sync_channel(1);
         let jobs = Arc::clone(&queue);
         let (closing, closed) = mpsc::channel::<()>();
-        let thread = move || {
+        let work = move || {
             let first = device.perform("open", |_| Ok(()));
             let usable = first.is_ok();
             if opened.send(first).is_err() || !usable {
@@ -64,10 +79,13 @@ impl Tpm {
             drop(device);
             drop(closing);
         };
-        std::thread::Builder::new().name("tpm".into()).spawn(thread).map_err(|_| TpmError::Stopped)?;
-        result.recv().map_err(|_| TpmError::Stopped)??;
-        let tcti = tcti.to_owned();
-        Ok(Self { inner: Arc::new(Handle { queue, tcti, closed: Mutex::new(closed) }) })
+        let thread = thread::Builder::new().name("tpm".into()).spawn(work).map_err(|_| TpmError::Stopped)?;
+        if let Err(error) = result.recv().unwrap_or(Err(TpmError::Stopped)) {
+            join(thread);
+            return Err(error);
+        }
+        let (tcti, closed) = (tcti.to_owned(), Mutex::new(closed));
+        Ok(Self { inner: Arc::new(Handle { queue, tcti, closed, thread: Some(thread) }) })
     }
 
     /// Where this TPM is.

@@ -11,6 +11,8 @@ use super::SoftTpmError;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pairs of ports tried, in case another process takes one between our look and swtpm's.
 const PORT_ATTEMPTS: usize = 8;
+/// Ports looked at for each of these.
+const PAIR_ATTEMPTS: usize = 256;
 const POLL: Duration = Duration::from_millis(5);
 
 /// Runs its arguments as a child until that ends or our end of the pipe closes, which also happens when we are killed.
@@ -90,7 +92,12 @@ fn log_path(state_dir: &Path) -> PathBuf {
     state_dir.join("swtpm.log")
 }
 
+/// Tries until two neighbours are free: connections that ended a moment ago can hold most ports of a busy machine.
 fn free_pair() -> Option<u16> {
+    (0..PAIR_ATTEMPTS).find_map(|_| pair_that_is_free())
+}
+
+fn pair_that_is_free() -> Option<u16> {
     let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
     let port = first.local_addr().ok()?.port();
     let _second = TcpListener::bind((Ipv4Addr::LOCALHOST, port.checked_add(1)?)).ok()?;
