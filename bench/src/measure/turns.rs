@@ -16,28 +16,46 @@ pub(crate) struct Pair {
     pub(crate) reference: f64,
 }
 
+/// Whose CPU counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// That of all threads: for operations that end when all of their work is done. Nothing else may run in the process.
+    Process,
+    /// The calling thread's: for operations that leave work to others.
+    Thread,
+}
+
 /// One operation.
 pub(crate) type Operation<'a> = &'a mut dyn FnMut() -> anyhow::Result<()>;
 
-/// Takes turns for `span` in all. CPU is the process's: nothing else may run in it.
-pub(crate) fn compare(span: Duration, ours: Operation<'_>, reference: Operation<'_>) -> anyhow::Result<Pair> {
+/// Takes turns for `span` in all.
+pub(crate) fn compare(
+    span: Duration,
+    count: Count,
+    ours: Operation<'_>,
+    reference: Operation<'_>,
+) -> anyhow::Result<Pair> {
     let turn = span / (2 * TURNS);
     // The first turn of each warms caches and files up.
-    let _ = (one_turn(turn / 4, ours)?, one_turn(turn / 4, reference)?);
+    let _ = (one_turn(turn / 4, count, ours)?, one_turn(turn / 4, count, reference)?);
     let mut costs = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        costs.0.push(one_turn(turn, ours)?);
-        costs.1.push(one_turn(turn, reference)?);
+        costs.0.push(one_turn(turn, count, ours)?);
+        costs.1.push(one_turn(turn, count, reference)?);
     }
     Ok(Pair { ours: median(costs.0), reference: median(costs.1) })
 }
 
-fn one_turn(span: Duration, operation: Operation<'_>) -> anyhow::Result<f64> {
-    let (start, used) = (Instant::now(), cpu::process());
-    let mut count = 0u64;
-    while count == 0 || start.elapsed() < span {
+fn one_turn(span: Duration, count: Count, operation: Operation<'_>) -> anyhow::Result<f64> {
+    let clock = match count {
+        Count::Process => cpu::process,
+        Count::Thread => cpu::thread,
+    };
+    let (start, used) = (Instant::now(), clock());
+    let mut done = 0u64;
+    while done == 0 || start.elapsed() < span {
         operation()?;
-        count += 1;
+        done += 1;
     }
-    Ok(super::us(cpu::process() - used) / float(count))
+    Ok(super::us(clock() - used) / float(done))
 }

@@ -11,7 +11,7 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
 use super::Setting;
 use crate::{
     figure::Figure,
-    measure::turns::{self, Pair},
+    measure::turns::{self, Count, Pair},
 };
 
 /// Three attestations and two certificate requests.
@@ -47,7 +47,7 @@ pub(crate) fn verifier(span: Duration) -> anyhow::Result<Pair> {
         sample.verify()?;
         Ok(())
     };
-    turns::compare(span, &mut join, &mut floor)
+    turns::compare(span, Count::Thread, &mut join, &mut floor)
 }
 
 /// The EK's certificate and its issuer's, parsed.
