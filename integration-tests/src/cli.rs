@@ -72,7 +72,7 @@ impl Program {
         command
     }
 
-    /// Runs it to its end, however that is; one that hangs is killed after [`PATIENCE`].
+    /// Runs it to its end, however that is; one that hangs is killed.
     ///
     /// # Errors
     /// It cannot be started.
