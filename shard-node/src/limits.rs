@@ -90,3 +90,6 @@ pub const COMMIT_HEADROOM_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Rounds of housekeeping between two comparisons of all records with their slots' digests: an hour.
 pub const ROUNDS_PER_VERIFICATION: u32 = 60;
+
+/// Slots that one command activates: the engine keeps every page that a batch touched until the batch ends.
+pub(crate) const SLOTS_AT_ONCE: u16 = 256;

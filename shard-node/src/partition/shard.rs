@@ -17,6 +17,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{homes::HomeCache, refusals};
 use crate::{
     content::StagedFiles,
+    limits::SLOTS_AT_ONCE,
     machine::{Command, GroupState, Outcome, SlotEpoch, SlotRow, slot_key},
 };
 
@@ -98,10 +99,17 @@ impl ShardGroup {
             return Ok(());
         }
         let term = self.term()?;
-        match self.propose(term, &Command::ActivateSlots { ranges, epoch: SlotEpoch::FIRST }).await? {
-            Outcome::Applied => Ok(()),
-            other => Err(Refusal::new(Reason::Internal).because(format!("activation answered {other:?}"))),
+        for piece in pieces(&ranges) {
+            let command = Command::ActivateSlots { ranges: vec![piece], epoch: SlotEpoch::FIRST };
+            match self.propose(term, &command).await? {
+                Outcome::Applied => {}
+                other => {
+                    let detail = format!("activation answered {other:?}");
+                    return Err(Refusal::new(Reason::Internal).because(detail));
+                }
+            }
         }
+        Ok(())
     }
 
     fn lacks_slots(&self, ranges: &[(Slot, Slot)]) -> Result<bool, Refusal> {
@@ -165,4 +173,15 @@ impl ShardGroup {
             Err(error) => Err(refusals::because(Reason::Internal, &error)),
         }
     }
+}
+
+/// Ranges of slots, cut so that each makes a batch of bounded size.
+fn pieces(ranges: &[(Slot, Slot)]) -> impl Iterator<Item = (Slot, Slot)> {
+    ranges.iter().flat_map(|(first, last)| {
+        let (first, last) = (first.number(), last.number());
+        (first..=last).step_by(SLOTS_AT_ONCE.into()).filter_map(move |start| {
+            let end = start.saturating_add(SLOTS_AT_ONCE - 1).min(last);
+            Some((Slot::try_from(start).ok()?, Slot::try_from(end).ok()?))
+        })
+    })
 }
