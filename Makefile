@@ -22,7 +22,7 @@ test: setup ## every test
 check: setup ## format, lints, docs, dependency direction, licences
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items
 	cargo test -p holdfast-architecture
 
 fmt: ## format everything
