@@ -72,6 +72,13 @@ fn components(number: u64) -> [Vec<u8>; 2] {
     [b"f".to_vec(), format!("folder/file-{:08}", number % RECORDS).into_bytes()]
 }
 
+/// Makes the body differ from all before: the engine does not write what is there already.
+fn stamp(body: &mut [u8], number: u64) {
+    for (to, from) in body.iter_mut().zip(number.to_be_bytes()) {
+        *to = from;
+    }
+}
+
 /// What policies and lists see of it.
 const FIELDS: &[u8] = &[1; 56];
 
@@ -93,6 +100,7 @@ impl Sealed {
 
     fn operation(&mut self, then: Then) -> anyhow::Result<()> {
         self.count += 1;
+        stamp(&mut self.body, self.count);
         let components = components(self.count);
         let key = self.codec.key(RowKind::PRIMARY, &components, b"")?;
         let head = Head { components: components.to_vec(), fields: FIELDS.to_vec() };
@@ -119,6 +127,7 @@ impl Plain {
 
     fn operation(&mut self, then: Then) -> anyhow::Result<()> {
         self.count += 1;
+        stamp(&mut self.body, self.count);
         let [kind, name] = components(self.count);
         // As long as a sealed record's key, and as well spread.
         let spread = (self.count % RECORDS).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
