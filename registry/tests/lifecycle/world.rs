@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use holdfast_certs::{CertChain, Dialer, ExpectedServer, Identity, LiveIdentity};
 use holdfast_domain::{
     Admission, ClusterId, EkHash, NodeId, NodeRole, OperatorRequest, PcrApproval, PcrSelection, PcrValue,
@@ -80,6 +81,8 @@ impl World {
     pub(crate) fn new() -> Self {
         // Silent unless HOLDFAST_LOG says otherwise; the second test of a process finds it set up.
         let _ = holdfast_sys_core::telemetry::init(LogFormat::Human, "off");
+        // A failed assertion says more than its place: its text goes to the terminal, as nothing here is secret.
+        drop(std::panic::take_hook());
         Self { dir: tempfile::tempdir().unwrap(), made: Mutex::new(0), cluster: Mutex::new(None) }
     }
 
@@ -170,8 +173,16 @@ impl World {
         let bytes = codec::encode(&admission).unwrap();
         let signature = sign_labelled(&self.operator_key(), labels::ADMISSION, &bytes).unwrap();
         let signed = SignedAdmission { bytes, signatures: vec![("admin".parse().unwrap(), signature)] };
-        let admission = codec::encode(&signed).unwrap().into();
-        self.operators(voter).await.submit(SubmitRequest { admission }).await.unwrap();
+        let admission: Bytes = codec::encode(&signed).unwrap().into();
+        // As the SDK does: a voter between two leaders says that it is unavailable, and a request with its serial is safe to repeat.
+        eventually("a voter that takes requests", || async {
+            let request = SubmitRequest { admission: admission.clone() };
+            match self.operators(voter).await.submit(request).await {
+                Err(status) if status.code() == tonic::Code::Unavailable => None,
+                answer => Some(answer.unwrap()),
+            }
+        })
+        .await;
     }
 
     /// Approves the boot state of a machine that measured nothing, for registry machines at this policy epoch.
