@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::hex_id::hex_id;
+use crate::{access::HomeId, hex_id::hex_id};
 
 /// A text or byte string that is not the identifier it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -168,11 +168,11 @@ impl Slot {
     pub const COUNT: u16 = 4096;
 
     /// The slot of a home: the top 12 bits of `SHA-256("slot/v1" ‖ cluster ‖ home)`.
-    pub fn of_home(cluster: ClusterId, home: AccountId) -> Self {
+    pub fn of_home(cluster: ClusterId, home: impl Into<HomeId>) -> Self {
         let digest: [u8; 32] = Sha256::new()
             .chain_update(b"slot/v1")
             .chain_update(cluster.as_bytes())
-            .chain_update(home.as_bytes())
+            .chain_update(home.into().as_bytes())
             .finalize()
             .into();
         let [high, low, ..] = digest;

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or draws randomness, and this crate depends on none of ours.
 //! Values that are signed, replicated or stored are plain data encoded by [`codec`].
 
+pub mod access;
 pub mod admission;
 mod causes;
 pub mod codec;
@@ -13,10 +14,12 @@ pub mod ids;
 pub mod map;
 pub mod reason;
 pub mod rule;
+pub mod schema;
 pub mod signed;
 pub mod spiffe;
 pub mod wrap;
 
+pub use access::{HomeId, NoRole, OrgId, ProjectId, Role, Scope, Standing};
 pub use admission::{
     Admission, BanSubject, EkHash, InvitePublic, OperatorName, OperatorRequest, RequestSerial,
     SignedAdmission, TicketPublic,
@@ -34,6 +37,7 @@ pub use ids::{
 pub use map::{GroupDescriptor, ReplicaDescriptor, ReplicaState, ShardMap, VoterEndpoint};
 pub use reason::Reason;
 pub use rule::{Audience, Rule};
+pub use schema::{Check, EntitySchema, FieldSchema, FieldType, FieldValue, Fields, MethodRule, ModuleSchema};
 pub use signed::{Signature64, Signed};
 pub use spiffe::{SpiffeId, SpiffeSubject, TrustDomain};
 pub use wrap::{CredentialBlob, KeySubject, WrapRow, WrapTarget, WrappedBlob};
