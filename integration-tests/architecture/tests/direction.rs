@@ -40,6 +40,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tss-esapi", &["tpm-node"]),
     ("aes-gcm", &["keys"]),
     ("xaes-256-gcm", &["keys"]),
+    ("cedar-policy", &["authz"]),
     ("rustls", &["certs"]),
     ("tokio-rustls", &["certs"]),
 ];
