@@ -1,15 +1,16 @@
-//! The giving side of a move: check the newcomer, wrap the key to it, bring it up to date, make it the voter.
+//! The giving side of a move: check the newcomer, wrap the key to it, bring it up to date, give it a vote and the lead.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use holdfast_certs::ExpectedServer;
 use holdfast_consensus::{Member, Pin};
-use holdfast_domain::{BanSubject, GroupId};
+use holdfast_domain::{BanSubject, GroupId, Reason};
 use holdfast_enrol::watch::{Target, Task};
 use holdfast_proto::{
     node::v1::{ReadinessReply, ReadinessRequest, peer_client::PeerClient},
     registry::v1::ReplicaReport,
 };
+use holdfast_sys_core::Refusal;
 
 use super::{Runtime, StepError, report::report};
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
 
 /// Pause between two questions to the target.
 const POLL: Duration = Duration::from_millis(100);
+/// How long the target may take to lead once it votes; the step is tried again after that.
+const LEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// Questions before the step is given up, to be tried again: two minutes of a target that makes no progress.
 const MAX_POLLS: u32 = 1200;
 
@@ -31,7 +34,7 @@ impl Runtime {
             self.hosted.remove(group);
             self.retired(|retiring| retiring.insert(group, shard));
         }
-        self.until_complete(group, target, 0).await?;
+        self.until_ready(group, target, |said| said.alone && said.missing_chunks == 0).await?;
         report(self, group, own.replica, ReplicaReport::HandedOver).await
     }
 
@@ -51,13 +54,25 @@ impl Runtime {
         report(self, group, own.replica, ReplicaReport::Withdrawn).await
     }
 
-    /// Until the target is the group's only voter.
+    /// Until the target is the group's only member. The vote is given here, the rest is done by the target when it leads: a leader does not
+    /// vote itself out.
     async fn give(&self, shard: &ShardGroup, target: &Target) -> Result<(), StepError> {
         let group = shard.id();
         let raft = shard.raft();
-        if raft.status().membership.voters == BTreeSet::from([target.replica]) {
-            return Ok(());
+        if !raft.status().membership.voters.contains(&target.replica) {
+            self.give_vote(shard, target).await?;
         }
+        if raft.status().leads() {
+            raft.transfer_leader(target.replica, LEAD_PATIENCE).await?;
+        }
+        self.until_ready(group, target, |said| said.alone).await?;
+        tracing::info!(%group, to = %target.node, "group handed over");
+        Ok(())
+    }
+
+    async fn give_vote(&self, shard: &ShardGroup, target: &Target) -> Result<(), StepError> {
+        let group = shard.id();
+        let raft = shard.raft();
         self.check_wanted(group, target)?;
         let newcomer = Newcomer::check(&self.keeper, target.node).await?;
         let dmk = custody::open(&self.keeper.member, group).await?;
@@ -68,11 +83,11 @@ impl Runtime {
             raft.add_learner(target.replica, member).await?;
         }
         let applied = raft.status().applied.unwrap_or_default();
-        self.until_complete(group, target, applied).await?;
-        // Minutes may have passed, and a target that was told to delete must not become the only voter.
+        self.until_ready(group, target, |said| said.applied_index >= applied && said.missing_chunks == 0)
+            .await?;
+        // Minutes may have passed, and a target that was told to delete must not become a voter.
         self.check_wanted(group, target)?;
-        raft.change_membership(BTreeSet::from([target.replica])).await?;
-        tracing::info!(%group, to = %target.node, "group handed over");
+        raft.promote(BTreeSet::from([target.replica])).await?;
         Ok(())
     }
 
@@ -87,25 +102,30 @@ impl Runtime {
         }
     }
 
-    /// Until the target has applied up to `index` and lacks no chunk.
-    async fn until_complete(&self, group: GroupId, target: &Target, index: u64) -> Result<(), StepError> {
+    /// Until the target's answer is as wanted. A target that has not started its replica yet is waited for.
+    async fn until_ready(
+        &self,
+        group: GroupId,
+        target: &Target,
+        wanted: impl Fn(&ReadinessReply) -> bool,
+    ) -> Result<(), StepError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| StepError::Peer(target.node, source);
+        let server = ExpectedServer::Node(target.node);
+        let channel = self.peers.channel(&target.address, server).map_err(|error| failed(error.into()))?;
+        let mut peer = PeerClient::new(channel);
         for _ in 0..MAX_POLLS {
-            let ReadinessReply { applied_index, missing_chunks } = self.readiness(group, target).await?;
-            if applied_index >= index && missing_chunks == 0 {
-                return Ok(());
+            match peer.readiness(ReadinessRequest { group: group.0 }).await {
+                Ok(said) if wanted(said.get_ref()) => return Ok(()),
+                Ok(_) => {}
+                Err(status) if is_not_ready(&status) => {}
+                Err(status) => return Err(failed(status.into())),
             }
             tokio::time::sleep(POLL).await;
         }
         Err(StepError::NotInMap("a target that has caught up"))
     }
+}
 
-    async fn readiness(&self, group: GroupId, target: &Target) -> Result<ReadinessReply, StepError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| StepError::Peer(target.node, source);
-        let channel = self
-            .peers
-            .channel(&target.address, ExpectedServer::Node(target.node))
-            .map_err(|error| failed(error.into()))?;
-        let answer = PeerClient::new(channel).readiness(ReadinessRequest { group: group.0 }).await;
-        Ok(answer.map_err(|status| failed(status.into()))?.into_inner())
-    }
+fn is_not_ready(status: &tonic::Status) -> bool {
+    Refusal::from_status(status).is_ok_and(|refusal| refusal.reason() == Reason::NotReady)
 }

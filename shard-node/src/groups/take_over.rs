@@ -1,13 +1,14 @@
-//! The receiving side of a move: open the wrapped key, follow the group, fetch its chunks.
+//! The receiving side of a move: open the wrapped key, follow the group, fetch its chunks, and once it leads be the only voter.
 //!
 //! Only chunks that a manifest names are fetched. What was uploaded and not committed stays behind: the upload goes on here by its id, from
 //! what this replica holds of it, which is nothing at first.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use holdfast_certs::ExpectedServer;
 use holdfast_domain::{GroupId, ReplicaDescriptor, ReplicaState};
+use holdfast_enrol::watch::Task;
 use holdfast_proto::node::v1::{Chunk, FetchChunksRequest, peer_client::PeerClient};
 use holdfast_store::segments::ChunkId;
 
@@ -16,6 +17,8 @@ use crate::{content::SealedChunk, custody, limits::MAX_FETCH_CHUNKS, partition::
 
 /// Pause between two looks for missing chunks.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Longest time without a look: chunks that a source could not give are asked for again.
+const RECHECK: Duration = Duration::from_millis(500);
 
 impl Runtime {
     pub(super) async fn receive(&self, group: GroupId) -> Result<(), StepError> {
@@ -28,11 +31,21 @@ impl Runtime {
         let nodes: Vec<_> = sources.iter().map(|source| source.node).collect();
         let dmk = custody::receive(&self.keeper, group, &nodes).await?;
         let shard = self.start(group, own.replica, dmk).await?;
-        for source in &sources {
-            self.fetch_missing(&shard, source).await?;
+        let mut changes = shard.raft().watch();
+        // While the task stands, as the log may bring manifests of further chunks.
+        while self.view.borrow().tasks.contains(&(group, Task::Receive)) {
+            changes.mark_unchanged();
+            for source in &sources {
+                self.fetch_missing(&shard, source).await?;
+            }
+            finish(&shard).await?;
+            let news = tokio::time::timeout(RECHECK, changes.changed()).await;
+            if let Ok(Err(_)) = news {
+                return Ok(());
+            }
+            // News come with each entry; one look takes them together.
+            tokio::time::sleep(PAUSE).await;
         }
-        // The step ends here and is repeated while the task stands: the log may bring manifests of further chunks.
-        tokio::time::sleep(PAUSE).await;
         Ok(())
     }
 
@@ -73,6 +86,22 @@ impl Runtime {
         }
         Ok(fetched)
     }
+}
+
+/// Whoever gave us a vote and the lead wants to leave the group, and cannot do so itself: first it loses its vote, then, when it knows that,
+/// its membership.
+async fn finish(shard: &ShardGroup) -> Result<(), StepError> {
+    let raft = shard.raft();
+    let status = raft.status();
+    if !status.leads() || status.membership.joint {
+        return Ok(());
+    }
+    if status.membership.voters.len() > 1 {
+        raft.change_voters(BTreeSet::from([shard.replica()])).await?;
+    } else if !status.informed_learners().is_empty() {
+        raft.remove(status.informed_learners()).await?;
+    }
+    Ok(())
 }
 
 fn read(chunk: Chunk) -> Result<SealedChunk, Box<dyn std::error::Error + Send + Sync>> {

@@ -76,10 +76,11 @@ impl Peer for PeerService {
         let caller = Caller::of(&request)?.clone();
         let shard = self.replica(&caller, GroupId(request.into_inner().group))?;
         // Applied first: what is missing is then counted in a state at least that new.
-        let applied_index = shard.raft().status().applied.unwrap_or_default();
+        let status = shard.raft().status();
+        let (applied_index, alone) = (status.applied.unwrap_or_default(), status.leads_alone());
         let missing = shard.missing_chunks(MAX_FETCH_CHUNKS).await?.len();
         let missing_chunks = u32::try_from(missing).unwrap_or(u32::MAX);
-        Ok(Response::new(ReadinessReply { applied_index, missing_chunks }))
+        Ok(Response::new(ReadinessReply { applied_index, missing_chunks, alone }))
     }
 }
 

@@ -1,4 +1,8 @@
 //! Who is in a group. Changes are made by its leader only: a member that may propose may not decide this.
+//!
+//! A leader never votes itself out. Between its last entry as a voter and the others' receipt of it, it would hold the longest log without
+//! being allowed to campaign, and whoever needs its vote could never win it: the group would stand still for ever (Raft dissertation,
+//! section 4.2.2). It hands the lead over first, and its successor removes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,19 +68,23 @@ impl Group {
         self.change(ChangeMembers::AddVoterIds(ids(&replicas))).await
     }
 
-    /// Sets the voters to exactly these, all members already; voters that are not among them leave for ever.
+    /// Sets the voters to exactly these, all members already and this replica among them. Voters that are not among them go on as
+    /// learners, so that they hear of it; [`Group::remove`] them then.
     ///
     /// # Errors
     /// See [`MembershipError`].
-    pub async fn change_membership(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
-        self.change(ChangeMembers::ReplaceAllVoters(ids(&voters))).await
+    pub async fn change_voters(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
+        self.check_stays(voters.contains(&self.replica()))?;
+        let change = ChangeMembers::ReplaceAllVoters(ids(&voters));
+        self.changed(self.0.raft().change_membership(change, true).await)
     }
 
-    /// Removes replicas, voters or learners, for ever.
+    /// Removes other replicas, voters or learners, for ever.
     ///
     /// # Errors
     /// See [`MembershipError`].
     pub async fn remove(&self, replicas: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
+        self.check_stays(!replicas.contains(&self.replica()))?;
         let voters = &self.status().membership.voters;
         let (voters, learners): (BTreeSet<_>, BTreeSet<_>) =
             replicas.into_iter().partition(|replica| voters.contains(replica));
@@ -114,6 +122,10 @@ impl Group {
             return Err(self.refused("an address is too long"));
         }
         Ok(())
+    }
+
+    fn check_stays(&self, stays: bool) -> Result<(), MembershipError> {
+        if stays { Ok(()) } else { Err(self.refused("a leader hands the lead over before it leaves")) }
     }
 
     fn refused(&self, reason: &str) -> MembershipError {
