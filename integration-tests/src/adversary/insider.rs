@@ -81,6 +81,8 @@ impl Insider {
         let mut wraps = Vec::new();
         for signed in rows {
             let mut row: WrapRow = codec::decode(&signed.bytes, holdfast_domain::wrap::MAX_WRAP)?;
+            // The key may have come here by a move: then its wraps are another machine's.
+            row.by = self.node();
             change(&mut row);
             let Signed { bytes, signature, .. } = self.sign(row, signer).await?;
             wraps.push(SignedRow { bytes: bytes.into(), signature: signature.0.to_vec().into() });
