@@ -1,13 +1,26 @@
 //! Generated types of the platform's APIs, their descriptors, and checked conversions to domain values.
 
+pub mod declared;
 pub mod error_details;
+mod home;
 
 /// Options that `.proto` files declare.
 pub mod options {
     /// Version 1.
-    #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub)]
+    #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
     pub mod v1 {
         tonic::include_proto!("holdfast.options.v1");
+    }
+}
+
+/// What every module's requests share.
+pub mod module {
+    /// Version 1.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
+    pub mod v1 {
+        tonic::include_proto!("holdfast.module.v1");
+
+        pub use crate::home::HomeError;
     }
 }
 

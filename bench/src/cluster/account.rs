@@ -7,9 +7,10 @@ use bytes::Bytes;
 use holdfast_certs::{Dialer, ExpectedServer, LiveIdentity};
 use holdfast_client::{Client, Registering, credential::ClientCredential, map::Route};
 use holdfast_domain::AccountId;
-use holdfast_files_api::v1::{self as pb, files_client::FilesClient};
+use holdfast_files_api::v1::files_client::FilesClient;
 use holdfast_integration_tests::cluster::Cluster;
 use holdfast_keys::{OneTime, one_time::OneTimeKind, random_array, secret_file::read_secret};
+use holdfast_proto::module::v1 as wire;
 use tokio::runtime::Runtime;
 use tonic::transport::Channel;
 
@@ -76,9 +77,9 @@ impl Account {
     }
 
     /// What each of its requests begins with.
-    pub(crate) fn route(&self) -> anyhow::Result<pb::Route> {
+    pub(crate) fn route(&self) -> anyhow::Result<wire::Route> {
         let Route { epoch, group, replicas: _ } = &self.route;
         let command = Bytes::copy_from_slice(&random_array::<16>()?);
-        Ok(pb::Route { map_epoch: epoch.0, group: group.0, command_id: command })
+        Ok(wire::Route { map_epoch: epoch.0, group: group.0, command_id: command, home: None })
     }
 }

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use holdfast_certs::{Dialer, ExpectedServer, testing::TestCluster};
 use holdfast_domain::{AccountId, ClientId, Home, NodeId};
 use holdfast_files_api::v1::{
-    AppendRequest, GetRequest, PutSmallRequest, Route, StatRequest, files_client::FilesClient,
+    AppendRequest, GetRequest, PutSmallRequest, StatRequest, files_client::FilesClient,
 };
 use holdfast_keys::ClientKey;
+use holdfast_proto::module::v1::Route;
 use tonic::transport::Channel;
 
 pub(crate) use process::EchoProcess;
@@ -92,5 +93,5 @@ impl Caller {
 
 /// The map epoch carries what the stub is asked for.
 fn route(wanted: u64) -> Route {
-    Route { map_epoch: wanted, group: 1, command_id: Bytes::from_static(&[3; 16]) }
+    Route { map_epoch: wanted, group: 1, command_id: Bytes::from_static(&[3; 16]), home: None }
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use futures::Stream;
 use holdfast_files_api::v1::{
     AppendReply, AppendRequest, BeginReply, BeginRequest, CommitReply, CommitRequest, FileInfo, GetReply,
-    GetRequest, ListReply, ListRequest, PutSmallRequest, RemoveReply, RemoveRequest, Route, StatRequest,
-    UsageReply, UsageRequest, files_server::Files,
+    GetRequest, ListReply, ListRequest, PutSmallRequest, RemoveReply, RemoveRequest, StatRequest, UsageReply,
+    UsageRequest, files_server::Files,
 };
+use holdfast_proto::module::v1::Route;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{CHUNK, MAX_MESSAGE};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use holdfast_domain::{CommandId, MapEpoch, Reason};
 use holdfast_files_api::v1::{self as pb, files_client::FilesClient};
 use holdfast_keys::random_array;
+use holdfast_proto::module::v1 as wire;
 use tonic::{Response, Status, transport::Channel};
 
 use super::{File, FileError, FileName, Files, Usage, file_of};
@@ -37,7 +38,7 @@ impl Files {
     /// One unary call under one command id.
     pub(super) async fn call<T, F, Fut>(&self, action: &str, call: F) -> Result<T, Error>
     where
-        F: Fn(FilesClient<Channel>, pb::Route) -> Fut,
+        F: Fn(FilesClient<Channel>, wire::Route) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let mut tries = self.tries(action);
@@ -137,7 +138,7 @@ impl Tries<'_> {
     /// One unary call, again and again until it is answered.
     pub(super) async fn unary<T, F, Fut>(&mut self, command: CommandId, call: F) -> Result<T, Error>
     where
-        F: Fn(FilesClient<Channel>, pb::Route) -> Fut,
+        F: Fn(FilesClient<Channel>, wire::Route) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         loop {
@@ -154,7 +155,7 @@ impl Tries<'_> {
     pub(super) async fn connect(
         &mut self,
         command: CommandId,
-    ) -> Result<(FilesClient<Channel>, pb::Route), Error> {
+    ) -> Result<(FilesClient<Channel>, wire::Route), Error> {
         let shared = &self.files.shared;
         loop {
             match shared.route(self.action).await {
@@ -162,10 +163,11 @@ impl Tries<'_> {
                     let at = self.replica.checked_rem(replicas.len()).unwrap_or(0);
                     let none = || Error::Reply { action: self.action.to_owned(), what: "replica" };
                     let channel = shared.nodes.channel(self.action, replicas.get(at).ok_or_else(none)?)?;
-                    let route = pb::Route {
+                    let route = wire::Route {
                         map_epoch: epoch.0,
                         group: group.0,
                         command_id: Bytes::copy_from_slice(command.as_bytes()),
+                        home: None,
                     };
                     let client = FilesClient::new(channel).max_decoding_message_size(MAX_REPLY_BYTES);
                     return Ok((client, route));

@@ -19,6 +19,7 @@ use holdfast_files_api::v1::{self as files, files_server};
 use holdfast_keys::{ClientPublic, Registration, Signer as _, SoftSigner, labels, sign_value};
 use holdfast_proto::{
     error_details::{self, Details},
+    module::v1::Route,
     registry::v1::{self as pb, clients_server, directory_server},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -198,12 +199,7 @@ impl Fake {
     }
 
     /// Notes a call of the files service, checks its caller and route, and fails it when that is wanted.
-    fn enter<T>(
-        &self,
-        name: &'static str,
-        request: &Request<T>,
-        route: Option<files::Route>,
-    ) -> Result<(), Status> {
+    fn enter<T>(&self, name: &'static str, request: &Request<T>, route: Option<Route>) -> Result<(), Status> {
         let peer = request.extensions().get::<Peer>().and_then(|peer| peer.identity.clone());
         peer.and_then(|identity| identity.home).ok_or_else(|| refusal(Reason::Unauthenticated))?;
         let route = route.ok_or_else(|| refusal(Reason::Malformed))?;

@@ -10,8 +10,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .bytes(".")
         .extern_path(".holdfast.options.v1", "::holdfast_proto::options::v1")
+        .extern_path(".holdfast.module.v1", "::holdfast_proto::module::v1")
         .compile_fds(compiler.file_descriptor_set())?;
     println!("cargo:rerun-if-changed=holdfast");
     println!("cargo:rerun-if-changed=../../../proto/holdfast/options");
+    println!("cargo:rerun-if-changed=../../../proto/holdfast/module");
     Ok(())
 }

@@ -12,7 +12,7 @@ use holdfast_files_api::v1::{
 };
 use holdfast_sys_core::{
     Caller, Refusal,
-    module::{Partition, PartitionHost, RouteInfo},
+    module::{Partition, PartitionHost},
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -27,7 +27,7 @@ use crate::{
     name::FileName,
     pace::Pace,
     remove::Remove,
-    request,
+    request::{self, Way},
     rows::FileRow,
     small::PutSmall,
     transact::transact,
@@ -53,8 +53,8 @@ impl FilesService {
         Self { host, homes: Homes::new(), patience: TRANSFER_PATIENCE }
     }
 
-    async fn home(&self, caller: &Caller, route: RouteInfo) -> Result<Arc<dyn Partition>, Refusal> {
-        self.host.partition(caller, route).await
+    async fn home(&self, caller: &Caller, way: Way) -> Result<Arc<dyn Partition>, Refusal> {
+        self.host.partition(caller, way.own(caller)?).await
     }
 
     /// [`Files::append`] over any stream of messages.

@@ -6,7 +6,7 @@ mod views;
 use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt as _, stream};
-use holdfast_domain::{BanSubject, MapEpoch, NodeId, Reason, Slot};
+use holdfast_domain::{AccountId, BanSubject, MapEpoch, NodeId, Reason, Slot};
 use holdfast_proto::registry::v1::{
     BootstrapReply, BootstrapRequest, ResolveReply, ResolveRequest, WatchEvent, WatchRequest,
     directory_server::Directory,
@@ -42,7 +42,7 @@ impl DirectoryService {
     /// The signed map, at least this new or the newest there is. Without a home, the map alone.
     async fn resolve(&self, request: ResolveRequest) -> Result<ResolveReply, Refusal> {
         let ResolveRequest { home, min_map_epoch } = request;
-        let home = if home.is_empty() { None } else { Some(wire::id(&home, "home")?) };
+        let home = if home.is_empty() { None } else { Some(wire::id::<AccountId>(&home, "home")?) };
         let known = self.core.state().map_epoch();
         if known < MapEpoch(min_map_epoch.max(1)) {
             self.core.read_index().await?;

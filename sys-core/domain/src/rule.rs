@@ -50,6 +50,11 @@ impl Rule {
         (!set.is_empty()).then_some(Self(set))
     }
 
+    /// A rule for one kind of caller.
+    pub fn only(audience: Audience) -> Self {
+        Self([audience].into())
+    }
+
     /// Whether this kind of caller is named. `Public` names everyone.
     pub fn names(&self, audience: Audience) -> bool {
         self.0.contains(&audience) || self.0.contains(&Audience::Public)

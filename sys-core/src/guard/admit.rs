@@ -51,7 +51,7 @@ impl Checks {
                 (anonymous, Some(reason))
             }
         };
-        match decide(&method.rule, &authenticated.kind) {
+        match decide(&method.admits, &authenticated.kind) {
             Decision::Allow => Ok(authenticated),
             Decision::Deny(denied) => Err(otherwise.unwrap_or_else(|| denied.into())),
         }

@@ -45,7 +45,8 @@ fn setup_at(now: UnixMs) -> Setup {
     let clock = Clock::new(move || now);
     let authenticator =
         Authenticator::new(TRUST_DOMAIN.parse().unwrap(), bans.clone(), PinnedPeers::none(), clock);
-    let rules = RuleTable::from_descriptors(&[holdfast_proto::DESCRIPTORS]).unwrap();
+    let rules =
+        RuleTable::from_descriptors(&[holdfast_proto::DESCRIPTORS, &crate::rules::tests::notes()]).unwrap();
     let handler = Handler::default();
     Setup { guarded: Guard::new(rules, authenticator).layer(handler.clone()), handler, bans }
 }
@@ -100,7 +101,7 @@ async fn invariant_every_method_lets_in_exactly_the_callers_that_its_rule_names(
     let mut setup = setup();
     let rules = RuleTable::from_descriptors(&[holdfast_proto::DESCRIPTORS]).unwrap();
     let methods: Vec<(String, Rule)> =
-        rules.methods().map(|method| (method.path.clone(), method.rule.clone())).collect();
+        rules.methods().map(|method| (method.path.clone(), method.admits.clone())).collect();
     for (path, rule) in methods {
         for (name, peer, audience) in callers() {
             let named = rule.names(Audience::Public) || audience.is_some_and(|audience| rule.names(audience));
@@ -111,6 +112,20 @@ async fn invariant_every_method_lets_in_exactly_the_callers_that_its_rule_names(
             };
             assert_eq!(setup.call(&path, Some(peer)).await.err(), expected, "{name} calls {path}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_policies_decide_is_reached_by_clients_only() {
+    let mut setup = setup();
+    for (name, peer, audience) in callers() {
+        let expected = match name {
+            "client" => None,
+            "anonymous" => Some(Reason::Unauthenticated),
+            _ => Some(Reason::NotPermitted),
+        };
+        assert_eq!(expected.is_none(), audience == Some(Audience::Client));
+        assert_eq!(setup.call("/notes.v1.Notes/Get", Some(peer)).await.err(), expected, "{name}");
     }
 }
 

@@ -116,7 +116,12 @@ impl Builder {
         self.services.insert(HEALTH_SERVICE);
         self.services.extend(REFLECTION_SERVICES);
         let rules = RuleTable::from_descriptors(&self.descriptors)?.restrict(&self.services)?;
-        tracing::info!(rules = rules.len(), services = self.services.len(), "every method has its rule");
+        tracing::info!(
+            rules = rules.len(),
+            services = self.services.len(),
+            modules = rules.modules().len(),
+            "every method has its rule"
+        );
         let health = Health::starting().await;
         let Self { authenticator, bans, pinned, clock, stopping, descriptors, services, routes } = self;
         let routes = routes

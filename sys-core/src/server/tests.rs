@@ -24,7 +24,10 @@ use tonic_reflection::pb::v1::{
 };
 
 use super::*;
-use crate::{BanList, Caller, Clock, Refusal, rules::RuleError};
+use crate::{
+    BanList, Caller, Clock, Refusal,
+    rules::{DeclareError, RuleError},
+};
 
 const SERVER: NodeId = NodeId::new([8; 16]);
 const WATCHER: NodeId = NodeId::new([1; 16]);
@@ -229,14 +232,28 @@ async fn endless_streams_do_not_hold_a_stopping_server() {
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
+/// Why a server with a Directory and these descriptors does not start.
+async fn refusal_to_start(sets: &[&'static [u8]]) -> Option<RuleError> {
+    let pinned = PinnedPeers::none();
+    let builder = PlatformServer::builder("test".parse().unwrap(), BanList::new(), pinned, Clock::system())
+        .service(DirectoryServer::new(Service(Stopping::default())));
+    match sets.iter().fold(builder, |builder, set| builder.descriptors(set)).build().await.err()? {
+        StartError::Rules(error) => Some(error),
+        error => panic!("{error}"),
+    }
+}
+
 #[tokio::test]
 async fn a_server_whose_service_has_no_rules_does_not_start() {
-    let builder = PlatformServer::builder(
-        "test".parse().unwrap(),
-        BanList::new(),
-        PinnedPeers::none(),
-        Clock::system(),
-    );
-    let refused = builder.service(DirectoryServer::new(Service(Stopping::default()))).build().await;
-    assert!(matches!(refused.err(), Some(StartError::Rules(RuleError::Empty))));
+    let refused = refusal_to_start(&[]).await;
+    assert!(matches!(refused, Some(RuleError::Declared(DeclareError::Empty))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_server_with_descriptors_that_lost_their_options_does_not_start() {
+    let whole = holdfast_proto::DESCRIPTORS;
+    assert!(refusal_to_start(&[whole]).await.is_none());
+    let lossy = Box::leak(crate::rules::tests::lossy(whole).into_boxed_slice());
+    let refused = refusal_to_start(&[lossy]).await;
+    assert!(matches!(refused, Some(RuleError::Declared(DeclareError::Undeclared(_)))), "{refused:?}");
 }

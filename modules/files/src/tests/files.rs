@@ -53,6 +53,21 @@ async fn what_a_request_lacks_or_overdoes_is_malformed() {
 }
 
 #[tokio::test]
+async fn a_route_may_name_the_callers_own_home_and_no_other() {
+    use holdfast_domain::{AccountId, HomeId, OrgId};
+
+    let client = client();
+    let to = |home: HomeId| Some(Route { home: Some(home.into()), ..client.route().unwrap() });
+    let own = client.account;
+    client.put_as(to(own.into()), b"a", b"x").await.unwrap();
+    for home in [AccountId::new([2; 16]).into(), OrgId::new(*own.as_bytes()).into()] {
+        assert_eq!(reason(client.put_as(to(home), b"a", b"x").await), Reason::NotPermitted);
+    }
+    let nobody = Some(Route { home: Some(Default::default()), ..client.route().unwrap() });
+    assert_eq!(reason(client.put_as(nobody, b"a", b"x").await), Reason::Malformed);
+}
+
+#[tokio::test]
 async fn a_small_file_with_another_hash_is_refused() {
     let client = client();
     let (route, name) = (client.route(), Bytes::from_static(b"a"));
@@ -114,7 +129,7 @@ async fn a_server_with_this_module_starts_and_its_methods_are_for_clients() {
     let table = RuleTable::from_descriptors(&[holdfast_files_api::DESCRIPTORS]).unwrap();
     let own: Vec<_> = table.methods().filter(|method| method.service == "holdfast.files.v1.Files").collect();
     assert_eq!(own.len(), 9);
-    assert!(own.iter().all(|method| method.rule.audiences().eq([Audience::Client])));
+    assert!(own.iter().all(|method| method.admits.audiences().eq([Audience::Client])));
 
     let pinned = holdfast_certs::PinnedPeers::none();
     PlatformServer::builder("test".parse().unwrap(), BanList::new(), pinned, Clock::system())

@@ -15,8 +15,9 @@ use futures::TryStreamExt as _;
 use holdfast_domain::{AccountId, ClientId, Home, Reason, Sha256Hash, UploadId};
 use holdfast_files_api::v1::{
     AppendRequest, BeginRequest, CommitRequest, FileInfo, GetRequest, ListReply, ListRequest,
-    PutSmallRequest, RemoveRequest, Route, StatRequest, UsageReply, UsageRequest, files_server::Files as _,
+    PutSmallRequest, RemoveRequest, StatRequest, UsageReply, UsageRequest, files_server::Files as _,
 };
+use holdfast_proto::module::v1::Route;
 use holdfast_sys_core::{Caller, Refusal};
 use tonic::{Request, Status};
 
@@ -78,7 +79,7 @@ impl Client {
     fn route(&self) -> Option<Route> {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let command_id = [number.to_be_bytes(), [3; 8]].concat().into();
-        Some(Route { map_epoch: 1, group: 1, command_id })
+        Some(Route { map_epoch: 1, group: 1, command_id, home: None })
     }
 
     async fn put(&self, name: &[u8], data: &[u8]) -> Result<FileInfo, Status> {

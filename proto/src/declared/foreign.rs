@@ -1,6 +1,6 @@
 //! Rules of services that are not ours: their `.proto` files cannot declare one, so they are declared here.
 
-use holdfast_domain::{Audience, Rule};
+use holdfast_domain::{Audience, MethodRule, Rule};
 
 use super::Method;
 
@@ -11,15 +11,15 @@ pub const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 pub const REFLECTION_SERVICES: [&str; 2] =
     ["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-pub(super) fn methods() -> impl Iterator<Item = Method> {
+pub(super) fn methods() -> [Method; 4] {
     let [v1, v1alpha] = REFLECTION_SERVICES;
-    let all = [
+    [
         (HEALTH_SERVICE, "Check", Audience::Public),
         (HEALTH_SERVICE, "Watch", Audience::Public),
         (v1, "ServerReflectionInfo", Audience::Operator),
         (v1alpha, "ServerReflectionInfo", Audience::Operator),
-    ];
-    all.into_iter().filter_map(|(service, method, audience)| {
-        Rule::new([audience]).map(|rule| Method::new(service, method, rule))
+    ]
+    .map(|(service, method, audience)| {
+        Method::new(service, format!("/{service}/{method}"), MethodRule::Audience(Rule::only(audience)), None)
     })
 }

@@ -1,0 +1,150 @@
+//! The first message of a request, read ahead of its handler.
+//!
+//! A method under a policy is decided on what its request addresses. The handler gets every byte all the same: what was read is put in front
+//! of the rest. Both sides decode the same bytes with the same library, so that they cannot read two different routes in one message.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use holdfast_domain::Reason;
+use holdfast_proto::module::v1::Route;
+use http_body::{Body as _, Frame, SizeHint};
+use prost::Message as _;
+use tonic::{Status, body::Body};
+
+use crate::errors::Refusal;
+
+const HEADER_BYTES: usize = 5;
+
+/// How long a caller may take to send its first message.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The part of a request that every module's request has.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Envelope {
+    #[prost(message, optional, tag = "1")]
+    route: Option<Route>,
+}
+
+/// Reads the route off the first message. The body must be bounded already.
+///
+/// # Errors
+/// `Malformed` for a request without a first message, with a compressed one, or one without a route; what the body's own bound says.
+pub(super) async fn route(body: Body) -> Result<(Route, Body), Refusal> {
+    let read = tokio::time::timeout(PATIENCE, read(body)).await;
+    let (message, body) = read.map_err(|_| malformed("the first message did not come in time"))??;
+    let envelope = Envelope::decode(message).map_err(|_| malformed("the first message is none"))?;
+    let route = envelope.route.ok_or_else(|| malformed("the request has no route"))?;
+    Ok((route, body))
+}
+
+async fn read(mut body: Body) -> Result<(Bytes, Body), Refusal> {
+    let mut seen = BytesMut::new();
+    let mut frames = VecDeque::new();
+    loop {
+        if let Some(message) = message(&seen)? {
+            return Ok((message, Body::new(Replay { frames, rest: body })));
+        }
+        let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let frame = frame.ok_or_else(|| malformed("the request ends before its first message does"))?;
+        let frame = frame.map_err(|status| Refusal::from_status(&status).unwrap_or_else(|_| Reason::Malformed.into()))?;
+        if let Some(data) = frame.data_ref() {
+            seen.extend_from_slice(data);
+        }
+        frames.push_back(frame);
+    }
+}
+
+/// The first message, once it is whole.
+fn message(seen: &[u8]) -> Result<Option<Bytes>, Refusal> {
+    let Some((header, after)) = seen.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+    let [compressed, a, b, c, d] = *header;
+    if compressed != 0 {
+        return Err(malformed("compressed requests are not taken"));
+    }
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    Ok(after.get(..length).map(Bytes::copy_from_slice))
+}
+
+fn malformed(detail: &'static str) -> Refusal {
+    Refusal::new(Reason::Malformed).because(detail)
+}
+
+/// A body whose first frames were read before.
+struct Replay {
+    frames: VecDeque<Frame<Bytes>>,
+    rest: Body,
+}
+
+impl http_body::Body for Replay {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match self.frames.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(&mut self.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(message.len()).unwrap();
+        [&[0], length.to_be_bytes().as_slice(), message].concat()
+    }
+
+    fn body(bytes: &[u8], cut: usize) -> Body {
+        let pieces: Vec<_> = bytes.chunks(cut).map(|piece| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(piece)))).collect();
+        Body::new(StreamBody::new(futures::stream::iter(pieces)))
+    }
+
+    #[tokio::test]
+    async fn the_route_is_read_and_the_handler_gets_every_byte_however_they_are_cut() {
+        let route = Route { map_epoch: 7, group: 3, ..Route::default() };
+        let message = [Envelope { route: Some(route.clone()) }.encode_to_vec(), vec![0x12, 2, b'h', b'i']].concat();
+        let sent = [framed(&message), framed(b"second"), framed(b"")].concat();
+        for cut in 1..sent.len() {
+            let (read, rest) = super::route(body(&sent, cut)).await.unwrap();
+            assert_eq!(read, route);
+            assert_eq!(rest.collect().await.unwrap().to_bytes(), sent, "cut {cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_first_message_with_a_route_is_malformed() {
+        let compressed = [vec![1], framed(b"x")[1..].to_vec()].concat();
+        let cases = [Vec::new(), framed(b""), framed(b"\xff\xff"), framed(b"abc")[..6].to_vec(), compressed];
+        for case in cases {
+            let refusal = super::route(body(&case, 3)).await.err().unwrap();
+            assert_eq!(refusal.reason(), Reason::Malformed, "{case:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_routes_in_one_message_are_read_as_the_handler_reads_them() {
+        let first = Envelope { route: Some(Route { map_epoch: 1, group: 9, ..Route::default() }) };
+        let second = Envelope { route: Some(Route { map_epoch: 2, ..Route::default() }) };
+        let both = [first.encode_to_vec(), second.encode_to_vec()].concat();
+        let (read, _) = super::route(body(&framed(&both), 64)).await.unwrap();
+        assert_eq!(Some(read), Envelope::decode(&*both).unwrap().route);
+    }
+}
