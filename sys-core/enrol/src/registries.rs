@@ -8,7 +8,8 @@ use std::{
 };
 
 use holdfast_certs::{DialError, Dialer, ExpectedServer};
-use holdfast_domain::VoterEndpoint;
+use holdfast_domain::{Reason, VoterEndpoint};
+use holdfast_proto::error_details;
 use tonic::{Code, Status, transport::Channel};
 
 /// How long one member may take to answer one call.
@@ -117,6 +118,9 @@ impl Registries {
             }
         }
         let last = Box::new(last.ok_or(CallError::NoAddress)?);
+        if says_clock_skew(&last) {
+            return Err(CallError::Refused(last));
+        }
         Err(CallError::Unreachable { tried: addresses.join(", "), last })
     }
 
@@ -132,4 +136,11 @@ impl Registries {
 /// Whether another member may answer better.
 fn is_elsewhere(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Unknown | Code::Cancelled)
+        || says_clock_skew(status)
+}
+
+/// A member whose own clock is off issues nothing and decides nothing: the others' may be right.
+fn says_clock_skew(status: &Status) -> bool {
+    let details = error_details::decode(status.details());
+    details.is_some_and(|details| details.reason == Reason::ClockSkew.code())
 }
