@@ -86,3 +86,6 @@ impl Test {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

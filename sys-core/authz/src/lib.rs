@@ -8,15 +8,19 @@
 //! [`Policies::scope`] admits exactly the rows that [`Policies::decide`] allows, and whatever it cannot say exactly is an error, never
 //! a wider filter. Bans and expiry are facts of a connection and are checked before this.
 
-#![allow(clippy::todo, dead_code)]
-
 mod audience;
+mod compile;
 mod error;
 mod filter;
+#[cfg(test)]
+mod fixture;
 mod limits;
 mod policies;
+mod residual;
+mod samples;
 mod schema;
 mod scope;
+mod shape;
 mod subject;
 
 pub use audience::{CallerKind, Decision, DenyReason, decide};

@@ -1,10 +1,19 @@
 //! A module's policies: compiled once, asked often.
 
-use cedar_policy as _;
-use holdfast_domain::{Check, Fields, ModuleSchema};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use cedar_policy::{
+    ActionConstraint, Authorizer, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid,
+    PartialEntities, PartialEntityUid, PartialRequest, Policy, PolicySet, Request, RestrictedExpression,
+    Schema, TpeResponse,
+};
+use holdfast_domain::{Check, FieldType, FieldValue, Fields, ModuleSchema};
 
 use crate::{
+    compile,
     error::{PolicyError, ScopeError},
+    residual, samples,
+    schema::{self, ACCOUNT, ROLE},
     scope::Scope,
     subject::Subject,
 };
@@ -15,7 +24,7 @@ use crate::{
 pub enum Verdict {
     /// These policies permit it, and none forbids it.
     Allow {
-        /// Their ids, for the audit event.
+        /// Their ids, in order, for the audit event.
         policies: Vec<String>,
     },
     /// No policy permits it, or one forbids it.
@@ -24,7 +33,23 @@ pub enum Verdict {
 
 /// One module's policies, strictly validated against the schema made from its declaration.
 #[derive(Debug)]
-pub struct Policies {}
+pub struct Policies {
+    schema: Schema,
+    account_type: EntityTypeName,
+    role_type: EntityTypeName,
+    /// By entity, then by action.
+    actions: BTreeMap<String, BTreeMap<String, Action>>,
+}
+
+/// An action and the policies that may be about it: the cost of a question is linear in these.
+#[derive(Debug)]
+struct Action {
+    uid: EntityUid,
+    /// The row, whichever it is: policies cannot name one.
+    row: EntityUid,
+    fields: Vec<(String, FieldType)>,
+    set: PolicySet,
+}
 
 impl Policies {
     /// Compiles and validates policy text, and asks for the scope of every action for a set of sample callers, so that a policy that no
@@ -33,14 +58,54 @@ impl Policies {
     /// # Errors
     ///
     /// The first thing that is wrong, with policy and position.
-    pub fn compile(_schema: &ModuleSchema, _cedar: &str) -> Result<Self, PolicyError> {
-        todo!()
+    pub fn compile(module: &ModuleSchema, cedar: &str) -> Result<Self, PolicyError> {
+        let (schema, _) = Schema::from_cedarschema_str(&schema::text(module)?)
+            .map_err(|error| PolicyError::Schema(error.to_string()))?;
+        let parsed = compile::policies(&schema, &module.name, cedar)?;
+        let mut policies = Self {
+            schema,
+            account_type: type_name(module, ACCOUNT)?,
+            role_type: type_name(module, ROLE)?,
+            actions: BTreeMap::new(),
+        };
+        for (action, entity) in module.actions() {
+            let compiled = Action::new(module, action, entity, &parsed)?;
+            policies.actions.entry(entity.to_owned()).or_default().insert(action.to_owned(), compiled);
+        }
+        samples::ask(module, &policies)?;
+        Ok(policies)
     }
 
     /// Whether the caller may do this to a row that has all fields that policies know, each of its declared type. Any other row is
     /// denied, and so is an action that no method declares.
-    pub fn decide(&self, _caller: &Subject<'_>, _check: &Check, _row: &Fields) -> Verdict {
-        todo!()
+    pub fn decide(&self, caller: &Subject<'_>, check: &Check, row: &Fields) -> Verdict {
+        self.evaluate(caller, check, row).unwrap_or(Verdict::Deny)
+    }
+
+    /// `None` for a question that has no answer.
+    fn evaluate(&self, caller: &Subject<'_>, check: &Check, row: &Fields) -> Option<Verdict> {
+        let action = self.action(check)?;
+        let caller_entity = caller.entity(&self.account_type, &self.role_type).ok()?;
+        let entities = Entities::from_entities([caller_entity, action.row(row)?], None).ok()?;
+        let request = Request::new(
+            caller.uid(&self.account_type),
+            action.uid.clone(),
+            action.row.clone(),
+            caller.context().ok()?,
+            None,
+        )
+        .ok()?;
+        let response = Authorizer::new().is_authorized(&request, &action.set, &entities);
+        // A policy that fails is passed over. One that forbids must not be.
+        if response.diagnostics().errors().next().is_some() {
+            return None;
+        }
+        let mut policies: Vec<_> = response.diagnostics().reason().map(ToString::to_string).collect();
+        policies.sort();
+        match response.decision() {
+            cedar_policy::Decision::Allow => Some(Verdict::Allow { policies }),
+            cedar_policy::Decision::Deny => Some(Verdict::Deny),
+        }
     }
 
     /// The rows that the caller may do this to: exactly those that [`Self::decide`] allows.
@@ -48,7 +113,109 @@ impl Policies {
     /// # Errors
     ///
     /// There is no exact answer. Nothing may be shown then.
-    pub fn scope(&self, _caller: &Subject<'_>, _check: &Check) -> Result<Scope, ScopeError> {
-        todo!()
+    pub fn scope(&self, caller: &Subject<'_>, check: &Check) -> Result<Scope, ScopeError> {
+        let Some(action) = self.action(check) else {
+            let Check { action, entity, unfiltered: _ } = check;
+            return Err(ScopeError::UnknownAction { action: action.clone(), entity: entity.clone() });
+        };
+        let caller_entity = caller.entity(&self.account_type, &self.role_type).map_err(engine)?;
+        let entities = Entities::from_entities([caller_entity], None).map_err(engine)?;
+        let entities = PartialEntities::from_concrete(entities, &self.schema).map_err(engine)?;
+        let request = PartialRequest::new(
+            PartialEntityUid::from_concrete(caller.uid(&self.account_type)),
+            action.uid.clone(),
+            PartialEntityUid::new(action.row.type_name().clone(), None),
+            Some(caller.context().map_err(engine)?),
+            &self.schema,
+        )
+        .map_err(engine)?;
+        rows(&action.set.tpe(&request, &entities, &self.schema).map_err(engine)?)
+    }
+
+    fn action(&self, check: &Check) -> Option<&Action> {
+        self.actions.get(&check.entity)?.get(&check.action)
     }
 }
+
+impl Action {
+    fn new(
+        module: &ModuleSchema,
+        action: &str,
+        entity: &str,
+        parsed: &[Policy],
+    ) -> Result<Self, PolicyError> {
+        let uid = EntityUid::from_type_name_and_id(
+            type_name(module, "Action")?,
+            EntityId::new(format!("{entity}.{action}")),
+        );
+        let about = parsed.iter().filter(|policy| match policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(one) => one == uid,
+            ActionConstraint::In(some) => some.contains(&uid),
+        });
+        let set = PolicySet::from_policies(about.cloned())
+            .map_err(|error| PolicyError::Schema(error.to_string()))?;
+        let declared = module.entity(entity).ok_or_else(|| PolicyError::UnknownEntity {
+            action: action.to_owned(),
+            entity: entity.to_owned(),
+        })?;
+        let fields = declared.policy_fields().map(|field| (field.name.clone(), field.ty)).collect();
+        let row = EntityUid::from_type_name_and_id(type_name(module, entity)?, EntityId::new("row"));
+        Ok(Self { uid, row, fields, set })
+    }
+
+    /// The row's entity, if the row has all fields.
+    fn row(&self, row: &Fields) -> Option<Entity> {
+        let mut attributes = HashMap::with_capacity(self.fields.len());
+        for (name, ty) in &self.fields {
+            let value = row.get(name).filter(|value| value.ty() == *ty)?;
+            attributes.insert(name.clone(), expression(value));
+        }
+        Entity::new(self.row.clone(), attributes, HashSet::new()).ok()
+    }
+}
+
+fn expression(value: &FieldValue) -> RestrictedExpression {
+    match value {
+        FieldValue::Bool(value) => RestrictedExpression::new_bool(*value),
+        FieldValue::Long(value) => RestrictedExpression::new_long(*value),
+        FieldValue::Text(value) => RestrictedExpression::new_string(value.clone()),
+        FieldValue::TextSet(values) => {
+            RestrictedExpression::new_set(values.iter().cloned().map(RestrictedExpression::new_string))
+        }
+    }
+}
+
+/// The rows that some policy permits and none forbids.
+fn rows(response: &TpeResponse<'_>) -> Result<Scope, ScopeError> {
+    // A policy that fails is passed over when rows are decided. One that forbids must not be.
+    if let Some(policy) = response.error_permits().chain(response.error_forbids()).next() {
+        return Err(ScopeError::Untranslatable { policy: policy.to_string(), what: "it fails".to_owned() });
+    }
+    let mut permitted: Vec<_> = response.true_permits().map(|_| Scope::Always).collect();
+    let mut forbidden: Vec<_> = response.true_forbids().map(|_| Scope::Always).collect();
+    for policy in response.residual_policies() {
+        let left = policy.to_pst().map_err(|error| error.to_string());
+        let scope = left
+            .and_then(|left| residual::rows(left.body()))
+            .map_err(|what| ScopeError::Untranslatable { policy: policy.id().to_string(), what })?;
+        match policy.effect() {
+            Effect::Permit => permitted.push(scope),
+            Effect::Forbid => forbidden.push(scope),
+        }
+    }
+    Ok(Scope::all([Scope::any(permitted), Scope::any(forbidden).negated()]))
+}
+
+fn type_name(module: &ModuleSchema, name: &str) -> Result<EntityTypeName, PolicyError> {
+    format!("{}::{name}", module.name)
+        .parse()
+        .map_err(|error: cedar_policy::ParseErrors| PolicyError::Schema(error.to_string()))
+}
+
+fn engine(error: impl ToString) -> ScopeError {
+    ScopeError::Engine(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

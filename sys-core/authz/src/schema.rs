@@ -93,3 +93,6 @@ fn once<'a>(what: &'static str, names: impl Iterator<Item = &'a str>) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
