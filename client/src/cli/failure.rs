@@ -37,6 +37,9 @@ pub(super) enum Failure {
     Closed,
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+    /// A defect of the build: the tests read the same bytes.
+    #[error("the rules that this program was built with cannot be read")]
+    Rules(#[from] holdfast_proto::declared::DeclareError),
     #[error("cannot start")]
     Start(#[source] io::Error),
 }

@@ -2,6 +2,7 @@
 
 mod app;
 mod audit;
+mod authz;
 mod client;
 mod completions;
 mod context;
@@ -83,6 +84,9 @@ enum Command {
     Operator(operator::Command),
     /// The record of changes of trust
     Audit(audit::Args),
+    /// Who may call what
+    #[command(subcommand)]
+    Authz(authz::Command),
     /// Contexts: which cluster, as whom
     #[command(subcommand)]
     Context(context::Command),
@@ -114,8 +118,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { globals, command } = cli;
-    if let Command::Completions(args) = command {
-        return completions::run(&args, Cli::command());
+    // These two need no configuration.
+    match &command {
+        Command::Completions(args) => return completions::run(args, Cli::command()),
+        Command::Authz(command) => return authz::run(globals.output, command),
+        _ => {}
     }
     let app = App::new(globals)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Start)?;
@@ -135,6 +142,7 @@ async fn dispatch(app: App, command: Command) -> Result<(), Failure> {
         Command::Pcr(command) => pcr::run(&app, command).await,
         Command::Operator(command) => operator::run(app, command).await,
         Command::Audit(args) => audit::run(&app, &args).await,
+        Command::Authz(command) => authz::run(app.output, &command),
         Command::Context(command) => context::run(app, command),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }

@@ -115,6 +115,7 @@ fn the_documented_command_lines_parse() {
         "operator cosign f".into(),
         "operator submit f".into(),
         "audit --from 3".into(),
+        "authz show -o json".into(),
         "context list".into(),
         "context use x".into(),
         "completions zsh".into(),
