@@ -21,7 +21,10 @@ pub const DEDUP_SWEEP: usize = 2;
 pub const COMMIT_TRIES: u32 = 3;
 
 /// Rows that one listing call visits.
-pub const MAX_LIST_VISITS: usize = 20_000;
+pub const MAX_LIST_VISITS: usize = holdfast_sys_core::limits::MAX_SCAN_VISITS;
+
+/// Stored bytes of rows that one listing call visits: what is opened and left out costs time too.
+pub const MAX_LIST_VISITED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Rows of one page of a listing.
 pub const MAX_LIST_ROWS: usize = 1_000;

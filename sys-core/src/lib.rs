@@ -5,6 +5,7 @@
 //! - [`authn`], [`bans`], [`caller`]: from a connection's identity to the caller of one request.
 //! - [`server`]: assembles all of it with limits, health, reflection for operators, and drain.
 //! - [`errors`]: refusals with stable codes. [`module`]: what a module's handlers are given.
+//! - [`query`]: a module's rows as far as one caller may see them.
 //! - [`config`], [`telemetry`]: configuration files and logs.
 
 pub mod authn;
@@ -16,12 +17,12 @@ pub mod errors;
 pub mod guard;
 pub mod limits;
 pub mod module;
+pub mod query;
 pub mod rules;
 pub mod server;
 pub mod telemetry;
 
-#[cfg(test)]
-mod testing;
+pub mod testing;
 
 pub use bans::BanList;
 pub use caller::Caller;

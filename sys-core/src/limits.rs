@@ -11,6 +11,30 @@ pub const MAX_UPLOADS: usize = 64;
 /// Most operations in one command of a module, content pages not counted.
 pub const MAX_COMMIT_OPS: usize = 128;
 
+/// Rows that one call of a listing visits, given or not: about a fifth of a second.
+pub const MAX_SCAN_VISITS: usize = 20_000;
+
+/// Places that one scan goes through: look-ups that a caller's scope needs, one for each project or the like.
+pub const MAX_SCAN_PREFIXES: usize = 64;
+
+/// Largest row of a table: with its name and the cipher's overhead 128 of them fit a command.
+pub const MAX_ROW_BYTES: usize = 32 * 1024;
+
+/// Most components of a row's key: a row of an index has two more, see [`MAX_COMPONENTS`](crate::module::MAX_COMPONENTS).
+pub const MAX_KEY_FIELDS: usize = 5;
+
+/// Most elements of an indexed set: replacing all of them still fits a command.
+pub const MAX_INDEXED_ELEMENTS: usize = 32;
+
+/// Most rows of one page of a table.
+pub const MAX_PAGE_ROWS: usize = 1_000;
+
+/// Tries of a change that others overtake, before its caller is told.
+pub const MAX_CHANGE_TRIES: u32 = 5;
+
+/// Pause after the first of these tries; doubled each time.
+pub const CHANGE_RETRY_PAUSE: Duration = Duration::from_millis(5);
+
 /// Largest request body of a unary call, and largest single message of a stream: a 256 KiB chunk, join evidence (event log included)
 /// and wraps fit.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;

@@ -4,7 +4,7 @@ use holdfast_domain::{Reason, codec};
 use holdfast_keys::{LenPrefixed, WrapKey, aead, labels};
 use holdfast_sys_core::{
     errors::Refusal,
-    module::{Cursor, RecordKey},
+    module::{Cursor, RecordKey, Scan},
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ pub(super) struct Listing<'a> {
     pub(super) key: &'a WrapKey,
     pub(super) at: HomeRef,
     pub(super) client: holdfast_domain::ClientId,
-    pub(super) prefix: &'a RecordKey,
+    pub(super) scan: &'a Scan,
 }
 
 impl Listing<'_> {
@@ -46,12 +46,18 @@ impl Listing<'_> {
     }
 
     fn context(&self) -> Vec<u8> {
-        let Self { key: _, at: HomeRef { home, slot, spec }, client, prefix } = self;
+        let Self { key: _, at: HomeRef { home, slot, spec }, client, scan } = self;
+        let Scan { prefixes, select: _, bound_to } = scan;
         let context = LenPrefixed::new(labels::CURSOR_KEY)
             .field(home.as_bytes())
             .number(slot.number())
             .number(spec.id.0)
-            .field(client.as_bytes());
-        prefix.components().iter().fold(context, |context, component| context.field(component)).into_bytes()
+            .field(client.as_bytes())
+            .field(bound_to.as_ref().map_or(&[], |hash| hash.as_bytes()));
+        let prefixes = prefixes.iter().map(RecordKey::components).fold(context, |context, prefix| {
+            // An empty field ends a prefix: components are never empty.
+            prefix.iter().fold(context, |context, component| context.field(component)).field(&[])
+        });
+        prefixes.into_bytes()
     }
 }

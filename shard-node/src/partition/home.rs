@@ -9,7 +9,8 @@ use holdfast_store::records::RowKind;
 use holdfast_sys_core::{
     errors::Refusal,
     module::{
-        CommitOutcome, Content, ContentId, Cursor, Op, Page, Partition, Precondition, RecordKey, Row, Upload,
+        CommitOutcome, Content, ContentId, Cursor, Op, Page, Partition, Precondition, RecordKey, Row, Scan,
+        Upload,
     },
 };
 
@@ -74,11 +75,11 @@ impl Partition for HomePartition {
         .await
     }
 
-    async fn list(&self, prefix: &RecordKey, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal> {
+    async fn scan(&self, scan: &Scan, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal> {
         let (node, client) = (Arc::clone(&self.node), self.principal.client);
-        let (prefix, cursor) = (prefix.clone(), cursor.cloned());
+        let (scan, cursor) = (scan.clone(), cursor.cloned());
         self.read(move |shard, at| {
-            let listing = Listing { key: &node.cursor_key, at: *at, client, prefix: &prefix };
+            let listing = Listing { key: &node.cursor_key, at: *at, client, scan: &scan };
             shard.list(&listing, cursor.as_ref(), limit)
         })
         .await

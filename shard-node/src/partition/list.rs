@@ -1,10 +1,12 @@
-//! Listing by prefix: one range for each name key generation and number of components.
+//! Listing by prefix: one range for each prefix, name key generation and number of components.
 
 use bytes::Bytes;
+use holdfast_domain::Reason;
 use holdfast_store::{KeyRange, ScanLimit, limits::MAX_COMPONENTS, records::RowKind};
 use holdfast_sys_core::{
     errors::Refusal,
-    module::{Cursor, Page, RecordKey, Row},
+    limits::MAX_SCAN_PREFIXES,
+    module::{Cursor, Page, RecordKey, Row, Scan, Select},
 };
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
     rows::{Found, HomeRows, module_row},
 };
 use crate::{
-    limits::{MAX_LIST_BYTES, MAX_LIST_ROWS, MAX_LIST_VISITS},
+    limits::{MAX_LIST_BYTES, MAX_LIST_ROWS, MAX_LIST_VISITED_BYTES, MAX_LIST_VISITS},
     machine::Table,
 };
 
@@ -28,8 +30,15 @@ impl ShardGroup {
     ) -> Result<Page, Refusal> {
         let from = cursor.map(|cursor| listing.open(cursor)).transpose()?;
         let Some(rows) = self.rows(&listing.at)? else { return Ok(Page { rows: Vec::new(), next: None }) };
-        let ranges = ranges(&rows, listing.prefix)?;
-        let mut filling = Filling::new(limit.clamp(1, MAX_LIST_ROWS));
+        let Scan { prefixes, select, bound_to: _ } = listing.scan;
+        if prefixes.len() > MAX_SCAN_PREFIXES {
+            return Err(Refusal::new(Reason::Malformed).because("too many prefixes"));
+        }
+        let mut ranges = Vec::new();
+        for prefix in prefixes {
+            ranges.extend(ranges_under(&rows, prefix)?);
+        }
+        let mut filling = Filling::new(&**select, limit.clamp(1, MAX_LIST_ROWS));
         let (first, mut start) = from.map_or((0, None), |Position { range, start }| (range, Some(start.0)));
         for (number, range) in (0u16..).zip(&ranges).skip(first.into()) {
             let range = start.take().map_or_else(|| range.clone(), |start| range.starting_at(start));
@@ -43,7 +52,7 @@ impl ShardGroup {
 }
 
 /// Ranges of record keys that together hold every row under the prefix.
-fn ranges(rows: &HomeRows<'_>, prefix: &RecordKey) -> Result<Vec<KeyRange>, Refusal> {
+fn ranges_under(rows: &HomeRows<'_>, prefix: &RecordKey) -> Result<Vec<KeyRange>, Refusal> {
     let codec = rows.codec();
     let scope = codec.scope(RowKind::PRIMARY);
     let mut ranges = Vec::new();
@@ -57,16 +66,18 @@ fn ranges(rows: &HomeRows<'_>, prefix: &RecordKey) -> Result<Vec<KeyRange>, Refu
 }
 
 /// A page being filled.
-struct Filling {
+struct Filling<'a> {
+    select: &'a dyn Select,
     found: Vec<Row>,
     limit: usize,
     bytes: usize,
     visits: usize,
+    visited_bytes: usize,
 }
 
-impl Filling {
-    fn new(limit: usize) -> Self {
-        Self { found: Vec::new(), limit, bytes: 0, visits: 0 }
+impl<'a> Filling<'a> {
+    fn new(select: &'a dyn Select, limit: usize) -> Self {
+        Self { select, found: Vec::new(), limit, bytes: 0, visits: 0, visited_bytes: 0 }
     }
 
     /// Takes rows of a range; returns where to go on when the page is full before the range ends.
@@ -76,11 +87,12 @@ impl Filling {
             if self.is_full() {
                 return Ok(Some(range.start().clone()));
             }
-            let room = (self.limit - self.found.len()).min(MAX_LIST_VISITS - self.visits);
+            // A row that stands for another costs two visits.
+            let visits = MAX_LIST_VISITS.saturating_sub(self.visits).div_ceil(2);
+            let room = visits.min(self.limit - self.found.len());
             let limit = ScanLimit::rows(room).with_bytes(MAX_LIST_BYTES.saturating_sub(self.bytes));
             let page = rows.reader.scan(Table::Records, &range, limit)?;
             for row in page.rows {
-                self.visits += 1;
                 self.take(rows, row.key, row.value)?;
             }
             rest = page.next.map(|next| range.starting_at(next));
@@ -90,12 +102,37 @@ impl Filling {
 
     fn take(&mut self, rows: &HomeRows<'_>, key: Bytes, value: Bytes) -> Result<(), Refusal> {
         let (key, stored, opened) = rows.codec().open_row(key, value).map_err(refusals::record)?;
-        self.bytes = self.bytes.saturating_add(stored.as_bytes().len());
-        self.found.push(module_row(&Found { key, stored }, opened)?);
+        let mut bytes = self.visited(stored.as_bytes().len());
+        let visited = module_row(&Found { key, stored }, opened)?;
+        let name = visited.key.clone();
+        let row = match self.select.target(&name)? {
+            None => visited,
+            Some(target) => {
+                let Some((found, opened)) = rows.get(RowKind::PRIMARY, target.components())? else {
+                    return Ok(());
+                };
+                bytes = self.visited(found.stored.as_bytes().len());
+                module_row(&found, opened)?
+            }
+        };
+        if self.select.admits(&name, &row)? {
+            self.bytes = self.bytes.saturating_add(bytes);
+            self.found.push(row);
+        }
         Ok(())
     }
 
+    /// Counts a visit, given or not.
+    fn visited(&mut self, bytes: usize) -> usize {
+        self.visits += 1;
+        self.visited_bytes = self.visited_bytes.saturating_add(bytes);
+        bytes
+    }
+
     fn is_full(&self) -> bool {
-        self.found.len() >= self.limit || self.visits >= MAX_LIST_VISITS || self.bytes >= MAX_LIST_BYTES
+        self.found.len() >= self.limit
+            || self.visits >= MAX_LIST_VISITS
+            || self.bytes >= MAX_LIST_BYTES
+            || self.visited_bytes >= MAX_LIST_VISITED_BYTES
     }
 }

@@ -109,6 +109,7 @@ reasons! {
     AccountTaken = "account_taken", "The account or client id exists already.";
     QuotaExceeded = "quota_exceeded", "The account's quota would be exceeded.";
     NotFound = "not_found", "No such object, or the caller may not see it.";
+    AlreadyExists = "already_exists", "An object of this name exists already.";
     Conflict = "conflict", "The object changed meanwhile; try again.";
     HashMismatch = "hash_mismatch", "The content does not have the promised hash.";
     UploadUnknown = "upload_unknown", "The upload is unknown or has expired.";

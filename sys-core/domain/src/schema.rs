@@ -44,6 +44,30 @@ impl FieldValue {
     }
 }
 
+impl From<bool> for FieldValue {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for FieldValue {
+    fn from(value: i64) -> Self {
+        Self::Long(value)
+    }
+}
+
+impl From<&str> for FieldValue {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for FieldValue {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
 /// Field values of one row, by field name: all fields that policies know, each of its declared type.
 pub type Fields = BTreeMap<String, FieldValue>;
 

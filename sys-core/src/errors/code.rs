@@ -16,7 +16,7 @@ pub const fn grpc_code(reason: Reason) -> Code {
         R::NotFound | R::UploadUnknown | R::ChallengeUnknown | R::TicketUnknown | R::InviteUnknown => {
             Code::NotFound
         }
-        R::AccountTaken => Code::AlreadyExists,
+        R::AccountTaken | R::AlreadyExists => Code::AlreadyExists,
         R::Conflict => Code::Aborted,
         R::HashMismatch => Code::DataLoss,
         R::RateLimited | R::QuotaExceeded | R::DiskFull | R::Overloaded => Code::ResourceExhausted,

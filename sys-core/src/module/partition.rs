@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use holdfast_domain::{AccountId, CommandId, UnixMs, UploadId};
 
-use super::{CommitOutcome, Content, ContentId, Cursor, Op, Page, Precondition, RecordKey, Row, Upload};
+use super::{
+    CommitOutcome, Content, ContentId, Cursor, Op, Page, Precondition, RecordKey, Row, Scan, Upload,
+};
 use crate::errors::Refusal;
 
 /// One home's part of one module's tablespace. Reads and commits are linearizable; listings are so page by page.
@@ -33,7 +35,16 @@ pub trait Partition: Send + Sync {
     ///
     /// # Errors
     /// `Malformed` for a cursor of another caller, listing or node, and the store's refusals.
-    async fn list(&self, prefix: &RecordKey, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal>;
+    async fn list(&self, prefix: &RecordKey, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal> {
+        self.scan(&Scan::all(prefix.clone()), cursor, limit).await
+    }
+
+    /// Records that a scan selects, at most `limit` a page (the store may give fewer) and at most
+    /// [`limits::MAX_SCAN_VISITS`](crate::limits::MAX_SCAN_VISITS) visited for it.
+    ///
+    /// # Errors
+    /// `Malformed` for a cursor of another caller, scan or node, the selection's refusals and the store's.
+    async fn scan(&self, scan: &Scan, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal>;
 
     /// Whether a command with this id was applied within the last 24 h.
     ///

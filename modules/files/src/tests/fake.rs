@@ -12,7 +12,7 @@ use holdfast_sys_core::{
     Caller, Refusal,
     module::{
         CHUNK_BYTES_U64, CommitOutcome, Content, ContentId, Cursor, Op, Page, Partition, PartitionHost,
-        Precondition, RecordKey, RouteInfo, Row, RowVersion, UPLOAD_TTL_MS, Upload, UploadSpec,
+        Precondition, RecordKey, RouteInfo, Row, RowVersion, Scan, UPLOAD_TTL_MS, Upload, UploadSpec,
     },
 };
 
@@ -174,12 +174,12 @@ impl Partition for FakePartition {
         Ok(found.map(|(value, version)| Row { key: key.clone(), value, version }))
     }
 
-    async fn list(&self, prefix: &RecordKey, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal> {
+    async fn scan(&self, scan: &Scan, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal> {
         assert!(limit > 0);
         let state = self.state();
         let from = cursor.map_or(0, |Cursor(bytes)| usize::from_be_bytes(bytes[..].try_into().unwrap()));
         let limit = limit.min(state.page);
-        let all = state.rows.iter().filter(|(key, _)| key.starts_with(prefix));
+        let all = state.rows.iter().filter(|(key, _)| key.starts_with(&scan.prefixes[0]));
         let rows: Vec<_> = all
             .skip(from)
             .take(limit)

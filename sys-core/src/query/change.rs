@@ -1,0 +1,117 @@
+//! The change of one row: what must hold, and what is written, index rows included.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    Entity, QueryError,
+    bound::{Bound, Seen},
+};
+use crate::{
+    limits::MAX_ROW_BYTES,
+    module::{Op, Precondition, RecordKey, RowVersion},
+};
+
+/// A row to be stored; the caller may have such a row.
+pub(super) struct NewRow {
+    pub(super) record: RecordKey,
+    value: Vec<u8>,
+    index: BTreeSet<RecordKey>,
+}
+
+/// What is to become of a row.
+pub(super) enum Step {
+    Put(NewRow),
+    Insert(NewRow),
+    Replace(NewRow, RowVersion),
+    Delete,
+    Require(RowVersion),
+}
+
+/// One row of a batch.
+pub(super) struct Change {
+    pub(super) bound: Arc<Bound>,
+    pub(super) record: RecordKey,
+    pub(super) step: Step,
+}
+
+/// A change on what was read.
+pub(super) struct Planned {
+    pub(super) precondition: Precondition,
+    pub(super) ops: Vec<Op>,
+}
+
+/// What a name holds, as far as the caller may know.
+enum Old {
+    Nothing,
+    Hidden,
+    Row(Seen),
+}
+
+impl NewRow {
+    /// Judged before anything is read, so that the answer says nothing about what is stored.
+    pub(super) fn of<E: Entity>(bound: &Bound, row: &E) -> Result<Self, QueryError> {
+        let (table, fields, value) = (bound.names.table(), row.fields(), row.encode());
+        if !bound.scope.admits(&fields) {
+            return Err(QueryError::NotPermitted { table });
+        }
+        if value.len() > MAX_ROW_BYTES {
+            return Err(QueryError::RowTooLarge { table, len: value.len() });
+        }
+        Ok(Self { record: bound.names.of_row(&fields)?, value, index: bound.names.index_rows(&fields)? })
+    }
+}
+
+impl Change {
+    /// Reads the row and decides.
+    pub(super) async fn plan(&self) -> Result<Planned, QueryError> {
+        let old = self.old().await?;
+        let table = self.bound.names.table();
+        match (&self.step, old) {
+            (_, Old::Hidden) | (Step::Replace(..) | Step::Delete | Step::Require(_), Old::Nothing) => {
+                Err(self.bound.not_found())
+            }
+            (Step::Insert(_), Old::Row(_)) => Err(QueryError::AlreadyExists { table }),
+            (Step::Replace(_, version) | Step::Require(version), Old::Row(seen))
+                if seen.row.version != *version =>
+            {
+                Err(QueryError::Changed { table })
+            }
+            (Step::Put(new) | Step::Insert(new), Old::Nothing) => {
+                let precondition = Precondition::Absent(self.record.clone());
+                Ok(Planned { precondition, ops: self.write(new, &BTreeSet::new()) })
+            }
+            (Step::Put(new) | Step::Replace(new, _), Old::Row(seen)) => {
+                let indexed = self.bound.names.stored_index_rows(&seen.fields)?;
+                Ok(Planned { precondition: self.unchanged(&seen), ops: self.write(new, &indexed) })
+            }
+            (Step::Delete, Old::Row(seen)) => {
+                let indexed = self.bound.names.stored_index_rows(&seen.fields)?;
+                let records = [self.record.clone()].into_iter().chain(indexed);
+                Ok(Planned { precondition: self.unchanged(&seen), ops: records.map(Op::Delete).collect() })
+            }
+            (Step::Require(_), Old::Row(seen)) => {
+                Ok(Planned { precondition: self.unchanged(&seen), ops: Vec::new() })
+            }
+        }
+    }
+
+    async fn old(&self) -> Result<Old, QueryError> {
+        let Some(row) = self.bound.binding.partition.get(&self.record).await? else {
+            return Ok(Old::Nothing);
+        };
+        Ok(self.bound.see(row)?.map_or(Old::Hidden, Old::Row))
+    }
+
+    fn unchanged(&self, seen: &Seen) -> Precondition {
+        Precondition::Is(self.record.clone(), seen.row.version)
+    }
+
+    /// The row, and the difference of its index rows.
+    fn write(&self, new: &NewRow, old: &BTreeSet<RecordKey>) -> Vec<Op> {
+        let NewRow { record, value, index } = new;
+        let mut ops = vec![Op::Put { key: record.clone(), value: value.clone() }];
+        ops.extend(old.difference(index).cloned().map(Op::Delete));
+        ops.extend(index.difference(old).map(|row| Op::Put { key: row.clone(), value: Vec::new() }));
+        ops
+    }
+}

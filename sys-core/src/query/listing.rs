@@ -1,0 +1,135 @@
+//! Listings: where they look, what they leave out, and what their cursors are good for.
+
+use std::sync::Arc;
+
+use holdfast_authz::Scope;
+use holdfast_domain::{FieldType, FieldValue, Sha256Hash};
+
+use super::{
+    Entity, QueryError, RowKey, Stored,
+    bound::{Bound, Seen},
+};
+use crate::{
+    errors::Refusal,
+    limits::{MAX_PAGE_ROWS, MAX_SCAN_PREFIXES},
+    module::{Cursor, RecordKey, Row, Scan, Select},
+};
+
+/// Which rows are asked for; the caller's scope comes on top.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// All.
+    Everything,
+    /// Those whose keys begin like this.
+    Prefix(RowKey),
+    /// Those with this value in an indexed field, or with this text in an indexed set.
+    Index(String, FieldValue),
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowPage<E> {
+    /// The rows.
+    pub rows: Vec<Stored<E>>,
+    /// `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// One page.
+pub(super) async fn page<E: Entity>(
+    bound: &Arc<Bound>,
+    by: &By,
+    cursor: Option<&Cursor>,
+    limit: usize,
+) -> Result<RowPage<E>, QueryError> {
+    let look_up = LookUp::plan(bound, by)?;
+    if bound.scope == Scope::Never {
+        return Ok(RowPage { rows: Vec::new(), next: None });
+    }
+    let prefixes = match &look_up {
+        LookUp::Rows(prefix) => vec![prefix.clone()],
+        LookUp::Index(prefixes) => prefixes.clone(),
+    };
+    let select = Arc::new(Selected { bound: Arc::clone(bound), look_up });
+    let scan = Scan { prefixes, select, bound_to: Some(identity(bound, by)) };
+    let page = bound.binding.partition.scan(&scan, cursor, limit.clamp(1, MAX_PAGE_ROWS)).await?;
+    let mut rows = Vec::with_capacity(page.rows.len());
+    for row in page.rows {
+        // Judged when it was selected; judged again, as the store is not where that is decided.
+        let seen = bound.see(row)?.ok_or(QueryError::Misuse("the store gave a row that was left out"))?;
+        rows.push(Stored::read(bound, seen)?);
+    }
+    Ok(RowPage { rows, next: page.next })
+}
+
+/// What a cursor is good for: this listing under this scope. Derived `Debug` texts quote what they hold, so different listings and
+/// scopes are different texts.
+fn identity(bound: &Bound, by: &By) -> Sha256Hash {
+    let Bound { names, scope, .. } = bound;
+    Sha256Hash::of(format!("query/listing/v1 {:?} {by:?} {scope:?}", names.table()).as_bytes())
+}
+
+/// Where to look.
+enum LookUp {
+    /// At rows.
+    Rows(RecordKey),
+    /// At index rows.
+    Index(Vec<RecordKey>),
+}
+
+impl LookUp {
+    fn plan(bound: &Bound, by: &By) -> Result<Self, QueryError> {
+        match by {
+            By::Everything => match Self::by_scope(bound) {
+                Some(prefixes) => Ok(Self::Index(prefixes)),
+                None => Ok(Self::Rows(bound.names.all()?)),
+            },
+            By::Prefix(key) => Ok(Self::Rows(bound.names.above(key)?)),
+            By::Index(field, value) => Ok(Self::Index(vec![bound.names.above_indexed(field, value)?])),
+        }
+    }
+
+    /// Indexes that together find all rows of the scope, if they are few.
+    fn by_scope(bound: &Bound) -> Option<Vec<RecordKey>> {
+        let Scope::Rows(filter) = &bound.scope else { return None };
+        let schema = bound.names.0;
+        // Sets are indexed by element, filters compare them whole.
+        let indexed = |name: &str| {
+            schema.field(name).is_some_and(|field| field.indexed && field.ty != FieldType::TextSet)
+        };
+        let hints = filter.index_hints(&indexed)?;
+        if hints.len() > MAX_SCAN_PREFIXES {
+            return None;
+        }
+        hints.into_iter().map(|(field, value)| bound.names.above_indexed(field, value).ok()).collect()
+    }
+}
+
+/// The rows of a listing that the caller may see.
+struct Selected {
+    bound: Arc<Bound>,
+    look_up: LookUp,
+}
+
+impl Select for Selected {
+    fn target(&self, visited: &RecordKey) -> Result<Option<RecordKey>, Refusal> {
+        match self.look_up {
+            LookUp::Rows(_) => Ok(None),
+            LookUp::Index(_) => Ok(Some(self.bound.names.led_to(visited)?)),
+        }
+    }
+
+    fn admits(&self, visited: &RecordKey, row: &Row) -> Result<bool, Refusal> {
+        let Some(Seen { fields, .. }) = self.bound.see(row.clone())? else { return Ok(false) };
+        match &self.look_up {
+            LookUp::Rows(_) => Ok(true),
+            LookUp::Index(prefixes) => {
+                let borne_out = self.bound.names.stored_index_rows(&fields)?;
+                // A row that several of the look-ups find is given by the first.
+                let first =
+                    prefixes.iter().find(|prefix| borne_out.iter().any(|row| row.starts_with(prefix)));
+                Ok(borne_out.contains(visited) && first.is_some_and(|first| visited.starts_with(first)))
+            }
+        }
+    }
+}

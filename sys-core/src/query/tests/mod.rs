@@ -1,0 +1,4 @@
+//! Tables over a home in memory.
+
+mod note;
+mod support;
