@@ -8,6 +8,7 @@
 //! [`Policies::scope`] admits exactly the rows that [`Policies::decide`] allows, and whatever it cannot say exactly is an error, never
 //! a wider filter. Bans and expiry are facts of a connection and are checked before this.
 
+mod action;
 mod audience;
 mod compile;
 mod error;

@@ -1,15 +1,15 @@
 //! A module's policies: compiled once, asked often.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid,
-    PartialEntities, PartialEntityUid, PartialRequest, Policy, PolicySet, Request, RestrictedExpression,
+    Authorizer, Effect, Entities, EntityTypeName, PartialEntities, PartialEntityUid, PartialRequest, Request,
     Schema, TpeResponse,
 };
-use holdfast_domain::{Check, FieldType, FieldValue, Fields, ModuleSchema};
+use holdfast_domain::{Check, Fields, ModuleSchema};
 
 use crate::{
+    action::{Action, type_name},
     compile,
     error::{PolicyError, ScopeError},
     residual, samples,
@@ -39,16 +39,6 @@ pub struct Policies {
     role_type: EntityTypeName,
     /// By entity, then by action.
     actions: BTreeMap<String, BTreeMap<String, Action>>,
-}
-
-/// An action and the policies that may be about it: the cost of a question is linear in these.
-#[derive(Debug)]
-struct Action {
-    uid: EntityUid,
-    /// The row, whichever it is: policies cannot name one.
-    row: EntityUid,
-    fields: Vec<(String, FieldType)>,
-    set: PolicySet,
 }
 
 impl Policies {
@@ -137,55 +127,6 @@ impl Policies {
     }
 }
 
-impl Action {
-    fn new(
-        module: &ModuleSchema,
-        action: &str,
-        entity: &str,
-        parsed: &[Policy],
-    ) -> Result<Self, PolicyError> {
-        let uid = EntityUid::from_type_name_and_id(
-            type_name(module, "Action")?,
-            EntityId::new(format!("{entity}.{action}")),
-        );
-        let about = parsed.iter().filter(|policy| match policy.action_constraint() {
-            ActionConstraint::Any => true,
-            ActionConstraint::Eq(one) => one == uid,
-            ActionConstraint::In(some) => some.contains(&uid),
-        });
-        let set = PolicySet::from_policies(about.cloned())
-            .map_err(|error| PolicyError::Schema(error.to_string()))?;
-        let declared = module.entity(entity).ok_or_else(|| PolicyError::UnknownEntity {
-            action: action.to_owned(),
-            entity: entity.to_owned(),
-        })?;
-        let fields = declared.policy_fields().map(|field| (field.name.clone(), field.ty)).collect();
-        let row = EntityUid::from_type_name_and_id(type_name(module, entity)?, EntityId::new("row"));
-        Ok(Self { uid, row, fields, set })
-    }
-
-    /// The row's entity, if the row has all fields.
-    fn row(&self, row: &Fields) -> Option<Entity> {
-        let mut attributes = HashMap::with_capacity(self.fields.len());
-        for (name, ty) in &self.fields {
-            let value = row.get(name).filter(|value| value.ty() == *ty)?;
-            attributes.insert(name.clone(), expression(value));
-        }
-        Entity::new(self.row.clone(), attributes, HashSet::new()).ok()
-    }
-}
-
-fn expression(value: &FieldValue) -> RestrictedExpression {
-    match value {
-        FieldValue::Bool(value) => RestrictedExpression::new_bool(*value),
-        FieldValue::Long(value) => RestrictedExpression::new_long(*value),
-        FieldValue::Text(value) => RestrictedExpression::new_string(value.clone()),
-        FieldValue::TextSet(values) => {
-            RestrictedExpression::new_set(values.iter().cloned().map(RestrictedExpression::new_string))
-        }
-    }
-}
-
 /// The rows that some policy permits and none forbids.
 fn rows(response: &TpeResponse<'_>) -> Result<Scope, ScopeError> {
     // A policy that fails is passed over when rows are decided. One that forbids must not be.
@@ -205,12 +146,6 @@ fn rows(response: &TpeResponse<'_>) -> Result<Scope, ScopeError> {
         }
     }
     Ok(Scope::all([Scope::any(permitted), Scope::any(forbidden).negated()]))
-}
-
-fn type_name(module: &ModuleSchema, name: &str) -> Result<EntityTypeName, PolicyError> {
-    format!("{}::{name}", module.name)
-        .parse()
-        .map_err(|error: cedar_policy::ParseErrors| PolicyError::Schema(error.to_string()))
 }
 
 fn engine(error: impl ToString) -> ScopeError {

@@ -4,7 +4,7 @@ use crate::{
     filter::RowFilter,
     fixture::{ME, check, me, note, notes, project, standing},
 };
-use holdfast_domain::{AccountId, OrgId, Role, Standing};
+use holdfast_domain::{AccountId, FieldValue, OrgId, Role, Standing};
 
 mod equivalence;
 
