@@ -21,7 +21,7 @@ pub const MAX_SCAN_PREFIXES: usize = 64;
 pub const MAX_ROW_BYTES: usize = 32 * 1024;
 
 /// Most components of a row's key: a row of an index has two more, see [`MAX_COMPONENTS`](crate::module::MAX_COMPONENTS).
-pub const MAX_KEY_FIELDS: usize = 5;
+pub use holdfast_proto::declared::MAX_KEY_FIELDS;
 
 /// Most elements of an indexed set: replacing all of them still fits a command.
 pub const MAX_INDEXED_ELEMENTS: usize = 32;

@@ -24,29 +24,23 @@ pub(super) struct Seen {
 
 impl Bound {
     pub(super) fn new<E: Entity>(binding: Arc<Binding>, scope: Scope) -> Arc<Self> {
-        Arc::new(Self {
-            binding,
-            names: Names(E::schema()),
-            scope,
-            read: |bytes| Ok(E::decode(bytes)?.fields()),
-        })
+        Arc::new(Self { binding, names: Names(E::schema()), scope, read: E::stored_fields })
     }
 
-    /// The field values of a stored row.
-    pub(super) fn fields(&self, row: &Row) -> Result<Fields, QueryError> {
+    /// The field values of a stored row, if the caller may see it.
+    pub(super) fn sees(&self, row: &Row) -> Result<Option<Fields>, QueryError> {
         let damaged = |source| QueryError::Row { table: self.names.table(), source };
         let fields = (self.read)(&row.value).map_err(damaged)?;
         if self.names.of_row(&fields).as_ref() != Ok(&row.key) {
             let entity = self.names.0.name.clone();
             return Err(damaged(NotAnEntity { entity, detail: "it has another name inside".to_owned() }));
         }
-        Ok(fields)
+        Ok(self.scope.admits(&fields).then_some(fields))
     }
 
     /// A stored row, if the caller may see it.
     pub(super) fn see(&self, row: Row) -> Result<Option<Seen>, QueryError> {
-        let fields = self.fields(&row)?;
-        Ok(self.scope.admits(&fields).then_some(Seen { fields, row }))
+        Ok(self.sees(&row)?.map(|fields| Seen { fields, row }))
     }
 
     /// Reads a row; a hidden one is `None` as if it did not exist.

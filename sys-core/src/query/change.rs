@@ -106,12 +106,12 @@ impl Change {
         Precondition::Is(self.record.clone(), seen.row.version)
     }
 
-    /// The row, and the difference of its index rows.
+    /// The row and its index rows, those too that should be there already: a row that is stored again mends its indexes.
     fn write(&self, new: &NewRow, old: &BTreeSet<RecordKey>) -> Vec<Op> {
         let NewRow { record, value, index } = new;
         let mut ops = vec![Op::Put { key: record.clone(), value: value.clone() }];
         ops.extend(old.difference(index).cloned().map(Op::Delete));
-        ops.extend(index.difference(old).map(|row| Op::Put { key: row.clone(), value: Vec::new() }));
+        ops.extend(index.iter().map(|row| Op::Put { key: row.clone(), value: Vec::new() }));
         ops
     }
 }

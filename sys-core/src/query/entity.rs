@@ -12,7 +12,7 @@ pub struct NotAnEntity {
     pub detail: String,
 }
 
-/// One kind of row, as the module's `.proto` declares it. Messages get this from [`crate::entity!`].
+/// One kind of row, as the module's `.proto` declares it. Messages get this from [`entity!`](crate::entity!).
 pub trait Entity: Sized + Send + Sync + 'static {
     /// Its declaration.
     fn schema() -> &'static EntitySchema;
@@ -28,6 +28,14 @@ pub trait Entity: Sized + Send + Sync + 'static {
 
     /// The values of all declared fields. One that is left out names no row, is found by no index and passes no filter.
     fn fields(&self) -> Fields;
+
+    /// The same of a stored row: all that is needed of rows that are left out.
+    ///
+    /// # Errors
+    /// [`NotAnEntity`] for other bytes.
+    fn stored_fields(bytes: &[u8]) -> Result<Fields, NotAnEntity> {
+        Ok(Self::decode(bytes)?.fields())
+    }
 
     /// Clears every secret field: what answers to clients pass through.
     fn redact(&mut self);

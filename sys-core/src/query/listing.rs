@@ -5,10 +5,7 @@ use std::sync::Arc;
 use holdfast_authz::Scope;
 use holdfast_domain::{FieldType, FieldValue, Sha256Hash};
 
-use super::{
-    Entity, QueryError, RowKey, Stored,
-    bound::{Bound, Seen},
-};
+use super::{Entity, QueryError, RowKey, Stored, bound::Bound};
 use crate::{
     errors::Refusal,
     limits::{MAX_PAGE_ROWS, MAX_SCAN_PREFIXES},
@@ -120,7 +117,7 @@ impl Select for Selected {
     }
 
     fn admits(&self, visited: &RecordKey, row: &Row) -> Result<bool, Refusal> {
-        let Some(Seen { fields, .. }) = self.bound.see(row.clone())? else { return Ok(false) };
+        let Some(fields) = self.bound.sees(row)? else { return Ok(false) };
         match &self.look_up {
             LookUp::Rows(_) => Ok(true),
             LookUp::Index(prefixes) => {

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use holdfast_domain::{EntitySchema, FieldSchema, FieldType, FieldValue, Fields};
+use holdfast_proto::declared::{DeclareError, Declared};
 use prost::Message;
-use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, Value};
+use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
 
 use super::NotAnEntity;
+
+/// The option that makes a message an entity.
+const ENTITY_OPTION: &str = "holdfast.options.v1.entity";
 
 /// A declared entity together with the message that it is.
 #[derive(Debug, Clone)]
@@ -16,56 +20,72 @@ pub struct MessageSchema {
 }
 
 /// A declaration that does not fit its message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}.{field} is missing or not a field of the declared type")]
-pub struct MessageSchemaError {
-    /// The message.
-    pub message: String,
-    /// The field.
-    pub field: String,
-}
-
-/// Makes a message an [`Entity`](crate::query::Entity): `entity!(pb::Note, &*NOTE)` with `NOTE` a
-/// [`MessageSchema`](crate::query::MessageSchema).
-#[macro_export]
-macro_rules! entity {
-    ($message:ty, $schema:expr) => {
-        impl $crate::query::Entity for $message {
-            fn schema() -> &'static $crate::query::EntitySchema {
-                let schema: &'static $crate::query::MessageSchema = $schema;
-                schema.entity()
-            }
-
-            fn encode(&self) -> ::std::vec::Vec<u8> {
-                $crate::query::MessageSchema::encode(self)
-            }
-
-            fn decode(bytes: &[u8]) -> ::std::result::Result<Self, $crate::query::NotAnEntity> {
-                let schema: &'static $crate::query::MessageSchema = $schema;
-                schema.decode(bytes)
-            }
-
-            fn fields(&self) -> $crate::query::Fields {
-                let schema: &'static $crate::query::MessageSchema = $schema;
-                schema.fields(self)
-            }
-
-            fn redact(&mut self) {
-                let schema: &'static $crate::query::MessageSchema = $schema;
-                schema.redact(self);
-            }
-        }
-    };
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageSchemaError {
+    /// The set says nothing usable.
+    #[error("the descriptor set")]
+    Set(#[from] DeclareError),
+    /// The set is none.
+    #[error("the descriptor set")]
+    Descriptors(#[from] DescriptorError),
+    /// The message is not in the set, or no entity of its module.
+    #[error("the set declares no entity {0}")]
+    NotDeclared(String),
+    /// A key or field that the message has not, or has as something else.
+    #[error("{message}.{field} is missing or not a field of the declared type")]
+    Field {
+        /// The message.
+        message: String,
+        /// The field.
+        field: String,
+    },
 }
 
 impl MessageSchema {
-    /// Puts a declaration and its message together.
+    /// Finds a message, by its full name, and its declaration in a module's own descriptor set.
     ///
     /// # Errors
-    /// [`MessageSchemaError`] for a key or field that the message has not, or has as something else.
-    pub fn new(schema: EntitySchema, message: MessageDescriptor) -> Result<Self, MessageSchemaError> {
+    /// See [`MessageSchemaError`].
+    pub fn read(set: &[u8], name: &str) -> Result<Self, MessageSchemaError> {
+        let not_declared = || MessageSchemaError::NotDeclared(name.to_owned());
+        let pool = DescriptorPool::decode(set)?;
+        let message = pool.get_message_by_name(name).ok_or_else(not_declared)?;
+        let option = pool.get_extension_by_name(ENTITY_OPTION).ok_or_else(not_declared)?;
+        let options = message.options();
+        let entity = options.get_extension(&option);
+        let declared = entity.as_message().and_then(|entity| entity.get_field_by_name("type"));
+        let ty = declared
+            .as_deref()
+            .and_then(Value::as_str)
+            .filter(|ty| !ty.is_empty())
+            .ok_or_else(not_declared)?;
+        let read = Declared::read(&[set])?;
+        let mut found = read.modules().iter().filter_map(|module| module.entity(ty));
+        match (found.next(), found.next()) {
+            (Some(schema), None) => Self::new(schema.clone(), message),
+            _ => Err(not_declared()),
+        }
+    }
+
+    /// The same for a set that is built into the program.
+    ///
+    /// # Panics
+    /// When the set does not declare the entity: the program was built wrongly, whatever it is asked.
+    pub fn embedded(set: &'static [u8], name: &'static str) -> Self {
+        #[expect(
+            clippy::panic,
+            reason = "the set is a constant of the program, so each start panics or none does"
+        )]
+        Self::read(set, name).unwrap_or_else(|error| panic!("{name}: {}", holdfast_domain::causes(&error)))
+    }
+
+    fn new(schema: EntitySchema, message: MessageDescriptor) -> Result<Self, MessageSchemaError> {
         let refused = |field: &str| {
-            Err(MessageSchemaError { message: message.full_name().to_owned(), field: field.to_owned() })
+            Err(MessageSchemaError::Field {
+                message: message.full_name().to_owned(),
+                field: field.to_owned(),
+            })
         };
         for FieldSchema { name, ty, .. } in &schema.fields {
             let found = message.get_field_by_name(name);
@@ -96,23 +116,30 @@ impl MessageSchema {
     /// # Errors
     /// [`NotAnEntity`] for other bytes.
     pub fn decode<M: Message + Default>(&self, bytes: &[u8]) -> Result<M, NotAnEntity> {
-        M::decode(bytes)
-            .map_err(|error| NotAnEntity { entity: self.schema.name.clone(), detail: error.to_string() })
+        M::decode(bytes).map_err(|error| self.not_an_entity(&error))
     }
 
     /// The values of the declared fields. A number that no `Long` can hold is left out.
     pub fn fields(&self, message: &impl Message) -> Fields {
-        let Some(message) = self.dynamic(message) else { return Fields::new() };
+        self.stored_fields(&message.encode_to_vec()).unwrap_or_default()
+    }
+
+    /// The same of a stored message.
+    ///
+    /// # Errors
+    /// [`NotAnEntity`] for other bytes.
+    pub fn stored_fields(&self, bytes: &[u8]) -> Result<Fields, NotAnEntity> {
+        let message = self.dynamic(bytes)?;
         let read = |field: &FieldSchema| {
             let value = value(field.ty, &*message.get_field_by_name(&field.name)?)?;
             Some((field.name.clone(), value))
         };
-        self.schema.fields.iter().filter_map(read).collect()
+        Ok(self.schema.fields.iter().filter_map(read).collect())
     }
 
     /// Clears the secret fields.
     pub fn redact<M: Message + Default>(&self, message: &mut M) {
-        let Some(mut dynamic) = self.dynamic(message) else {
+        let Ok(mut dynamic) = self.dynamic(&message.encode_to_vec()) else {
             // Whatever cannot be read by its descriptor is not shown at all.
             *message = M::default();
             return;
@@ -123,8 +150,12 @@ impl MessageSchema {
         *message = dynamic.transcode_to().unwrap_or_default();
     }
 
-    fn dynamic(&self, message: &impl Message) -> Option<DynamicMessage> {
-        DynamicMessage::decode(self.message.clone(), message.encode_to_vec().as_slice()).ok()
+    fn dynamic(&self, bytes: &[u8]) -> Result<DynamicMessage, NotAnEntity> {
+        DynamicMessage::decode(self.message.clone(), bytes).map_err(|error| self.not_an_entity(&error))
+    }
+
+    fn not_an_entity(&self, error: &prost::DecodeError) -> NotAnEntity {
+        NotAnEntity { entity: self.schema.name.clone(), detail: error.to_string() }
     }
 }
 

@@ -26,6 +26,7 @@ mod entity;
 mod error;
 mod key;
 mod listing;
+mod macros;
 mod message;
 mod names;
 mod table;

@@ -149,7 +149,10 @@ impl State {
                 }
                 let row = match scan.select.target(&visited.key)? {
                     None => Some(visited),
-                    Some(target) => self.rows.get(&place(&target)),
+                    Some(target) => {
+                        visits += 1;
+                        self.rows.get(&place(&target))
+                    }
                 };
                 visits += 1;
                 if let Some(row) = row
