@@ -16,7 +16,6 @@ pub(crate) struct Binding {
     pub(super) check: Check,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the gate's: it makes what handlers are given"))]
 impl Binding {
     /// Binds a request to the partition that it leads to.
     pub(crate) fn new(
@@ -37,9 +36,7 @@ impl Binding {
     pub(crate) fn batch(self: &Arc<Self>, command: CommandId) -> Batch {
         Batch::new(Arc::clone(self), command)
     }
-}
 
-impl Binding {
     /// The id that a caller's command has in the store: members of one home share its memory of commands, so nobody may use up the id of
     /// another's command, nor one module that of another.
     pub(super) fn command(&self, command: CommandId) -> CommandId {

@@ -42,7 +42,6 @@ pub use message::{MessageSchema, MessageSchemaError};
 pub use table::{Stored, Table};
 pub use unfiltered::Unfiltered;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "the gate's: it makes what handlers are given"))]
 pub(crate) use binding::Binding;
 
 #[cfg(test)]

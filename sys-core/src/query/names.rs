@@ -69,25 +69,25 @@ impl Names {
 
     /// The index rows of a row that is to be stored.
     pub(super) fn index_rows(self, fields: &Fields) -> Result<BTreeSet<RecordKey>, QueryError> {
-        self.index_of(fields, |values| values)
+        self.index_of(fields, |field| self.indexed(field, fields))
     }
 
     /// The index rows that a stored row can have. One that was stored before its field was indexed may hold what no index takes: it
     /// has no such rows, and must be possible to replace and delete.
     pub(super) fn stored_index_rows(self, fields: &Fields) -> Result<BTreeSet<RecordKey>, QueryError> {
-        self.index_of(fields, |values| Ok(values.unwrap_or_default()))
+        self.index_of(fields, |field| Ok(self.indexed(field, fields).unwrap_or_default()))
     }
 
     fn index_of(
         self,
         fields: &Fields,
-        judge: fn(Result<Vec<Vec<u8>>, QueryError>) -> Result<Vec<Vec<u8>>, QueryError>,
+        values: impl Fn(&FieldSchema) -> Result<Vec<Vec<u8>>, QueryError>,
     ) -> Result<BTreeSet<RecordKey>, QueryError> {
         let row = self.of_row(fields)?;
         let key = row.components().get(1..).unwrap_or_default();
         let mut rows = BTreeSet::new();
         for field in self.0.fields.iter().filter(|field| field.indexed) {
-            for value in judge(self.indexed(field, fields))? {
+            for value in values(field)? {
                 let above = [self.index_head(&field.name), value];
                 rows.insert(record(above.iter().chain(key).cloned().collect())?);
             }

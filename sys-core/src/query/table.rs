@@ -11,7 +11,11 @@ use crate::module::{Cursor, RowVersion};
 
 /// The rows of one entity that this request's caller may touch.
 ///
-/// Made by the gate; what it is bound to is fixed.
+/// Made by the gate; what it is bound to is fixed, and nobody else can make one:
+///
+/// ```compile_fail,E0603
+/// use holdfast_sys_core::query::Binding;
+/// ```
 pub struct Table<E> {
     pub(super) bound: Arc<Bound>,
     entity: PhantomData<fn() -> E>,

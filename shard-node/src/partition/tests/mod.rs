@@ -4,4 +4,5 @@ mod canary;
 mod contents;
 mod records;
 mod routes;
+mod scans;
 pub(crate) mod support;

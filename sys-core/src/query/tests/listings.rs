@@ -16,11 +16,12 @@ use crate::{
 
 async fn some_notes() -> (Desk, Vec<Note>) {
     let desk = Desk::new();
-    let notes: Vec<_> = (0..40)
-        .map(|number| {
+    let notes: Vec<_> = (0..40usize)
+        .zip(-20i64..)
+        .map(|(number, signed)| {
             let owner = ["ann", "bob", "cyd"][number % 3];
             let folder = ["f", "ff"][number % 2];
-            let note = Note::new(folder, number as i64 - 20, owner);
+            let note = Note::new(folder, signed, owner);
             if number % 5 == 0 { note.tagged(["x", "y"]) } else { note }
         })
         .collect();
@@ -43,7 +44,8 @@ async fn each_listing_gives_its_rows_once_for_any_page_size() {
     let prefix = By::Prefix(RowKey::new(["f"]).unwrap());
     let whole_key = By::Prefix(key("f", -20));
     let owner = By::Index("owner".to_owned(), "bob".into());
-    let cases: [(By, fn(&Note) -> bool); 5] = [
+    type Wanted = fn(&Note) -> bool;
+    let cases: [(By, Wanted); 5] = [
         (By::Everything, |_| true),
         (prefix, |note| note.folder == "f"),
         (whole_key, |note| note.number == -20),

@@ -164,7 +164,7 @@ proptest! {
     #[test]
     fn invariant_a_table_is_the_model_seen_through_the_scope(
         scopes in [scope(), scope()],
-        steps in prop::collection::vec((0..2usize, step()), 1..40),
+        steps in prop::collection::vec((0..2u8, step()), 1..40),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
@@ -174,8 +174,9 @@ proptest! {
                 both(&desk, &mut model, &everything, &Scope::Always, &Step::Put(note.clone())).await;
             }
             for (who, step) in &steps {
-                let notes = desk.request(*who as u8, scopes[*who].clone()).notes;
-                both(&desk, &mut model, &notes, &scopes[*who], step).await;
+                let scope = &scopes[usize::from(*who)];
+                let notes = desk.request(*who, scope.clone()).notes;
+                both(&desk, &mut model, &notes, scope, step).await;
             }
             let all: Vec<_> = list(&everything, &By::Everything, 3).await;
             prop_assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), model.0.into_values().collect::<BTreeSet<_>>());
