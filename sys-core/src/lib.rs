@@ -2,6 +2,7 @@
 //!
 //! - [`rules`]: who may call which method, read from the `.proto` files; an undeclared method stops the start.
 //! - [`guard`]: the one layer in front of every handler: look up, authenticate, decide, audit.
+//! - [`gate`]: for methods under policies: whose home, which rows; makes what a handler may touch.
 //! - [`authn`], [`bans`], [`caller`]: from a connection's identity to the caller of one request.
 //! - [`server`]: assembles all of it with limits, health, reflection for operators, and drain.
 //! - [`errors`]: refusals with stable codes. [`module`]: what a module's handlers are given.
@@ -14,6 +15,7 @@ pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod errors;
+pub mod gate;
 pub mod guard;
 pub mod limits;
 pub mod module;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use holdfast_domain::{AccountId, Reason};
+use holdfast_domain::{HomeId, Reason};
 use holdfast_sys_core::Refusal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -13,7 +13,7 @@ use crate::limits::{MAX_TRANSFERS, MAX_TRANSFERS_PER_HOME};
 
 /// All homes with a request under way.
 pub(crate) struct Homes {
-    active: Mutex<BTreeMap<AccountId, Weak<Home>>>,
+    active: Mutex<BTreeMap<HomeId, Weak<Home>>>,
     transfers: Arc<Semaphore>,
 }
 
@@ -36,23 +36,23 @@ impl Homes {
         Self { active: Mutex::default(), transfers: Arc::new(Semaphore::new(MAX_TRANSFERS)) }
     }
 
-    pub(crate) fn of(&self, account: AccountId) -> Arc<Home> {
+    pub(crate) fn of(&self, id: HomeId) -> Arc<Home> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(home) = active.get(&account).and_then(Weak::upgrade) {
+        if let Some(home) = active.get(&id).and_then(Weak::upgrade) {
             return home;
         }
         // As many entries as requests under way, at most: others go when somebody comes.
         active.retain(|_, home| home.strong_count() > 0);
         let transfers = Arc::new(Semaphore::new(MAX_TRANSFERS_PER_HOME));
         let home = Arc::new(Home { turn: tokio::sync::Mutex::default(), transfers });
-        active.insert(account, Arc::downgrade(&home));
+        active.insert(id, Arc::downgrade(&home));
         home
     }
 
     /// # Errors
     /// `Overloaded` when the home or the process has as many as it may.
-    pub(crate) fn transfer(&self, account: AccountId) -> Result<Transfer, Refusal> {
-        let home = self.of(account);
+    pub(crate) fn transfer(&self, id: HomeId) -> Result<Transfer, Refusal> {
+        let home = self.of(id);
         let own = Arc::clone(&home.transfers).try_acquire_owned();
         let all = Arc::clone(&self.transfers).try_acquire_owned();
         match (own, all) {
@@ -69,7 +69,8 @@ mod tests {
     #[test]
     fn one_home_cannot_take_all_transfers_and_gives_its_own_back() {
         let homes = Homes::new();
-        let (one, other) = (AccountId::new([1; 16]), AccountId::new([2; 16]));
+        let home = |id| HomeId::Account(holdfast_domain::AccountId::new([id; 16]));
+        let (one, other) = (home(1), home(2));
         let held: Vec<_> = (0..MAX_TRANSFERS_PER_HOME).map(|_| homes.transfer(one).unwrap()).collect();
         assert!(homes.transfer(one).is_err());
         assert!(homes.transfer(other).is_ok());

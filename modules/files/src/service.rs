@@ -12,6 +12,7 @@ use holdfast_files_api::v1::{
 };
 use holdfast_sys_core::{
     Caller, Refusal,
+    gate::HomeAccess,
     module::{Partition, PartitionHost},
 };
 use tonic::{Request, Response, Status, Streaming};
@@ -54,7 +55,7 @@ impl FilesService {
     }
 
     async fn home(&self, caller: &Caller, way: Way) -> Result<Arc<dyn Partition>, Refusal> {
-        self.host.partition(caller, way.own(caller)?).await
+        self.host.partition(&HomeAccess::own(caller)?, way.own(caller)?).await
     }
 
     /// [`Files::append`] over any stream of messages.

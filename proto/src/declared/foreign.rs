@@ -14,12 +14,13 @@ pub const REFLECTION_SERVICES: [&str; 2] =
 pub(super) fn methods() -> [Method; 4] {
     let [v1, v1alpha] = REFLECTION_SERVICES;
     [
-        (HEALTH_SERVICE, "Check", Audience::Public),
-        (HEALTH_SERVICE, "Watch", Audience::Public),
-        (v1, "ServerReflectionInfo", Audience::Operator),
-        (v1alpha, "ServerReflectionInfo", Audience::Operator),
+        (HEALTH_SERVICE, "Check", Audience::Public, false),
+        (HEALTH_SERVICE, "Watch", Audience::Public, true),
+        (v1, "ServerReflectionInfo", Audience::Operator, true),
+        (v1alpha, "ServerReflectionInfo", Audience::Operator, true),
     ]
-    .map(|(service, method, audience)| {
-        Method::new(service, format!("/{service}/{method}"), MethodRule::Audience(Rule::only(audience)), None)
+    .map(|(service, method, audience, streams)| {
+        let rule = MethodRule::Audience(Rule::only(audience));
+        Method::new(service, format!("/{service}/{method}"), rule, streams, None)
     })
 }

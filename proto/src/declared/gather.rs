@@ -36,6 +36,7 @@ pub(super) struct Declaration {
     pub(super) path: String,
     pub(super) name: String,
     pub(super) rule: MethodRule,
+    pub(super) streams: bool,
     /// The full name of its request, and whether that carries a route.
     pub(super) request: (String, bool),
 }
@@ -92,6 +93,7 @@ impl Gathered {
                 path: path(method.name()),
                 name: method.full_name().to_owned(),
                 rule,
+                streams: method.is_client_streaming() || method.is_server_streaming(),
                 request: (request.full_name().to_owned(), method::has_route(&request)),
             });
         }
@@ -108,8 +110,8 @@ impl Gathered {
         self.services.into_iter().flat_map(|(name, service)| {
             let Service { package, module, methods } = service;
             let module = module.and_then(|_| modules.get(&package)).cloned();
-            methods.into_iter().map(move |Declaration { path, name: _, rule, request: _ }| {
-                Method::new(&name, path, rule, module.clone())
+            methods.into_iter().map(move |Declaration { path, name: _, rule, streams, request: _ }| {
+                Method::new(&name, path, rule, streams, module.clone())
             })
         })
     }

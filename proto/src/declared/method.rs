@@ -35,6 +35,8 @@ pub struct Method {
     pub admits: Rule,
     /// The rule's name in audit events.
     pub rule_id: String,
+    /// Request or response is a stream, so that it may last.
+    pub streams: bool,
     /// The module that it belongs to; a method with a check has one.
     pub module: Option<Arc<ModuleSchema>>,
 }
@@ -44,6 +46,7 @@ impl Method {
         service: &str,
         path: String,
         rule: MethodRule,
+        streams: bool,
         module: Option<Arc<ModuleSchema>>,
     ) -> Self {
         let (admits, rule_id) = match &rule {
@@ -56,7 +59,7 @@ impl Method {
                 (Rule::only(Audience::Client), format!("check:{namespace}::{entity}.{action}"))
             }
         };
-        Self { path, service: service.to_owned(), rule, admits, rule_id, module }
+        Self { path, service: service.to_owned(), rule, admits, rule_id, streams, module }
     }
 }
 

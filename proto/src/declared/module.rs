@@ -93,7 +93,7 @@ fn entities(all: &Gathered, package: &str) -> Result<Vec<EntitySchema>, DeclareE
 
 /// Refuses a method that asks for what the module does not have, or whose request cannot be routed.
 fn fits(method: &Declaration, module: &ModuleSchema) -> Result<(), DeclareError> {
-    let Declaration { path: _, name, rule, request: (request, routed) } = method;
+    let Declaration { path: _, name, rule, streams: _, request: (request, routed) } = method;
     if let MethodRule::Check(check) = rule
         && module.entity(&check.entity).is_none()
     {

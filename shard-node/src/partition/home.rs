@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_domain::{AccountId, ClientId, CommandId, UnixMs, UploadId};
+use holdfast_domain::{ClientId, CommandId, HomeId, UnixMs, UploadId};
 use holdfast_store::records::RowKind;
 use holdfast_sys_core::{
     errors::Refusal,
@@ -53,7 +53,7 @@ impl HomePartition {
 
 #[async_trait]
 impl Partition for HomePartition {
-    fn home(&self) -> AccountId {
+    fn home(&self) -> HomeId {
         self.at.home
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use holdfast_domain::{AccountId, KeyGeneration, Reason, Slot};
+use holdfast_domain::{HomeId, KeyGeneration, Reason, Slot};
 use holdfast_keys::{PartitionKeyring, SlotKeyring};
 use holdfast_store::records::{PartitionToken, RecordCodec, Tablespace, TablespaceSpec, partition_token};
 use holdfast_sys_core::errors::Refusal;
@@ -23,7 +23,7 @@ use crate::{
 /// One home's part of one tablespace, by name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HomeRef {
-    pub(crate) home: AccountId,
+    pub(crate) home: HomeId,
     pub(crate) slot: Slot,
     pub(crate) spec: TablespaceSpec,
 }
@@ -37,7 +37,7 @@ pub(crate) struct OpenHome {
 
 /// Homes that were opened lately, each valid for as long as its keyring's row stays what it was.
 #[derive(Default)]
-pub(super) struct HomeCache(Mutex<HashMap<(AccountId, Tablespace), Arc<OpenHome>>>);
+pub(super) struct HomeCache(Mutex<HashMap<(HomeId, Tablespace), Arc<OpenHome>>>);
 
 /// What a home lacks before its first write.
 enum Lacking {

@@ -1,4 +1,4 @@
-//! From a caller and a route to the caller's own partition.
+//! From the right to open a home, and a route, to its partition.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use holdfast_enrol::watch::{VerifiedMap, View};
 use holdfast_keys::WrapKey;
 use holdfast_store::records::TablespaceSpec;
 use holdfast_sys_core::{
-    caller::Caller,
     clock::Clock,
     errors::Refusal,
+    gate::HomeAccess,
     module::{Partition, PartitionHost, RouteInfo},
 };
 use tokio::sync::watch;
@@ -90,18 +90,11 @@ struct ModuleHost {
 
 #[async_trait]
 impl PartitionHost for ModuleHost {
-    async fn partition(&self, caller: &Caller, route: RouteInfo) -> Result<Arc<dyn Partition>, Refusal> {
-        let Caller::Client { client, home } = *caller else {
-            return Err(Refusal::new(Reason::NotPermitted).because("only clients have a home"));
-        };
-        let slot = Slot::of_home(self.node.cluster, home.account);
+    async fn partition(&self, access: &HomeAccess, route: RouteInfo) -> Result<Arc<dyn Partition>, Refusal> {
+        let slot = Slot::of_home(self.node.cluster, access.home());
         let shard = self.node.route(route, slot).await?;
-        let at = HomeRef { home: home.account, slot, spec: self.spec };
-        Ok(Arc::new(HomePartition::new(
-            Arc::clone(&self.node),
-            shard,
-            at,
-            Principal { client, quota_bytes: home.quota_bytes },
-        )))
+        let at = HomeRef { home: access.home(), slot, spec: self.spec };
+        let principal = Principal { client: access.client(), quota_bytes: access.quota_bytes() };
+        Ok(Arc::new(HomePartition::new(Arc::clone(&self.node), shard, at, principal)))
     }
 }

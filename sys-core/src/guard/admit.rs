@@ -1,8 +1,10 @@
 //! The decision on one request and its audit event.
 
+use std::sync::Arc;
+
 use holdfast_authz::{CallerKind, Decision, decide};
 use holdfast_certs::Peer;
-use holdfast_domain::Reason;
+use holdfast_domain::{MethodRule, Reason};
 use http::Request;
 
 use super::Checks;
@@ -13,9 +15,32 @@ use crate::{
     rules::Method,
 };
 
+/// A request that is let in so far.
+pub(super) enum Admitted {
+    /// Nothing else is asked.
+    Handler(Caller),
+    /// The policies have their say.
+    Policy(Arc<Asking>),
+}
+
+/// A client's request for a method under a check.
+pub(super) struct Asking {
+    pub(super) caller: Caller,
+    pub(super) method: Arc<Method>,
+    peer: Peer,
+}
+
+impl Asking {
+    /// The audit event of the decision.
+    pub(super) fn record(&self, result: Result<(), Reason>) {
+        record(Some(&self.peer), Some(&self.method), &self.caller.to_string(), result);
+    }
+}
+
 impl Checks {
-    /// Lets a request in, or says why not; either way there is exactly one audit event.
-    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Caller, Reason> {
+    /// Lets a request in, as far as its method and its caller's kind go, or says why not. There is exactly one audit event, by whoever has
+    /// the last word: here for what is refused and for what no policy is asked about, in [`policy`](super::policy) for the rest.
+    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Admitted, Reason> {
         let peer = request.extensions().get::<Peer>();
         let path = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let method = if path.len() <= MAX_METHOD_PATH_BYTES { self.rules.find(path) } else { None };
@@ -30,16 +55,24 @@ impl Checks {
             record(None, Some(method), "-", Err(Reason::Internal));
             return Err(Reason::Internal);
         };
-        let result = self.decide(peer, method);
-        match &result {
-            Ok(Authenticated { caller, kind: CallerKind::Module }) => {
-                debug_assert_eq!(*caller, Caller::Anonymous);
-                record(Some(peer), Some(method), &subject(peer), Ok(()));
-            }
-            Ok(Authenticated { caller, .. }) => record(Some(peer), Some(method), &caller.to_string(), Ok(())),
-            Err(reason) => record(Some(peer), Some(method), &subject(peer), Err(*reason)),
+        let Authenticated { caller, kind } = self.decide(peer, method).inspect_err(|reason| {
+            record(Some(peer), Some(method), &subject(peer), Err(*reason));
+        })?;
+        if let MethodRule::Check(_) = method.rule {
+            return Ok(Admitted::Policy(Arc::new(Asking {
+                caller,
+                peer: peer.clone(),
+                method: Arc::clone(method),
+            })));
         }
-        result.map(|authenticated| authenticated.caller)
+        let name = if kind == CallerKind::Module { subject(peer) } else { caller.to_string() };
+        record(Some(peer), Some(method), &name, Ok(()));
+        Ok(Admitted::Handler(caller))
+    }
+
+    /// Whether the caller's identity still holds.
+    pub(super) fn is_still(&self, asking: &Asking) -> Result<(), Reason> {
+        self.decide(&asking.peer, &asking.method).map(|_| ())
     }
 
     fn decide(&self, peer: &Peer, method: &Method) -> Result<Authenticated, Reason> {

@@ -52,7 +52,8 @@ async fn read(mut body: Body) -> Result<(Bytes, Body), Refusal> {
         }
         let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
         let frame = frame.ok_or_else(|| malformed("the request ends before its first message does"))?;
-        let frame = frame.map_err(|status| Refusal::from_status(&status).unwrap_or_else(|_| Reason::Malformed.into()))?;
+        let frame = frame
+            .map_err(|status| Refusal::from_status(&status).unwrap_or_else(|_| Reason::Malformed.into()))?;
         if let Some(data) = frame.data_ref() {
             seen.extend_from_slice(data);
         }
@@ -85,7 +86,10 @@ impl http_body::Body for Replay {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         match self.frames.pop_front() {
             Some(frame) => Poll::Ready(Some(Ok(frame))),
             None => Pin::new(&mut self.rest).poll_frame(context),
@@ -113,14 +117,18 @@ mod tests {
     }
 
     fn body(bytes: &[u8], cut: usize) -> Body {
-        let pieces: Vec<_> = bytes.chunks(cut).map(|piece| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(piece)))).collect();
+        let pieces: Vec<_> = bytes
+            .chunks(cut)
+            .map(|piece| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(piece))))
+            .collect();
         Body::new(StreamBody::new(futures::stream::iter(pieces)))
     }
 
     #[tokio::test]
     async fn the_route_is_read_and_the_handler_gets_every_byte_however_they_are_cut() {
         let route = Route { map_epoch: 7, group: 3, ..Route::default() };
-        let message = [Envelope { route: Some(route.clone()) }.encode_to_vec(), vec![0x12, 2, b'h', b'i']].concat();
+        let message =
+            [Envelope { route: Some(route.clone()) }.encode_to_vec(), vec![0x12, 2, b'h', b'i']].concat();
         let sent = [framed(&message), framed(b"second"), framed(b"")].concat();
         for cut in 1..sent.len() {
             let (read, rest) = super::route(body(&sent, cut)).await.unwrap();

@@ -1,14 +1,18 @@
 //! The one layer in front of every handler, for unary calls and streams alike.
 //!
 //! Order, per request: find the method by its exact path (unknown is UNIMPLEMENTED before anything else is looked at) → authenticate →
-//! decide → record the decision → hand on, with the [`Caller`](crate::Caller) in the extensions. Handlers that a request reaches
-//! otherwise do not exist: the server mounts nothing outside this layer.
+//! decide → record the decision → hand on, with the [`Caller`](crate::Caller) in the extensions. For a method under a check the decision
+//! goes on at the [gate](crate::gate), with the route that the first message names, and what it allows is in the extensions as a
+//! [`Context`](crate::gate::Context). Handlers that a request reaches otherwise do not exist: the server mounts nothing outside this layer.
 //!
 //! Messages are bounded as they arrive ([`frames`]), and a handler that panics becomes INTERNAL without a text ([`contain`]).
 
 mod admit;
 mod contain;
+mod first;
 mod frames;
+mod policy;
+mod recheck;
 
 use std::{
     convert::Infallible,
@@ -23,7 +27,10 @@ use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{authn::Authenticator, errors::Refusal, limits::MAX_MESSAGE_BYTES, rules::RuleTable};
+use crate::{
+    authn::Authenticator, errors::Refusal, gate::Gates, limits::MAX_MESSAGE_BYTES, rules::RuleTable,
+};
+use admit::Admitted;
 
 /// The layer. Clones share one table.
 #[derive(Clone)]
@@ -32,18 +39,20 @@ pub struct Guard(Arc<Checks>);
 struct Checks {
     rules: Arc<RuleTable>,
     authenticator: Authenticator,
+    gates: Gates,
 }
 
 impl Guard {
     /// Guards the methods of `rules`.
-    pub fn new(rules: RuleTable, authenticator: Authenticator) -> Self {
-        Self(Arc::new(Checks { rules: Arc::new(rules), authenticator }))
+    pub(crate) fn new(rules: RuleTable, authenticator: Authenticator, gates: Gates) -> Self {
+        Self(Arc::new(Checks { rules: Arc::new(rules), authenticator, gates }))
     }
 
     /// The same for a server that shows this identity.
     pub(crate) fn showing(&self, own: LiveIdentity) -> Self {
-        let Checks { rules, authenticator } = &*self.0;
-        Self(Arc::new(Checks { rules: Arc::clone(rules), authenticator: authenticator.showing(own) }))
+        let Checks { rules, authenticator, gates } = &*self.0;
+        let (rules, authenticator, gates) = (Arc::clone(rules), authenticator.showing(own), gates.clone());
+        Self(Arc::new(Checks { rules, authenticator, gates }))
     }
 }
 
@@ -66,7 +75,7 @@ type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infalli
 
 impl<S> Service<Request<Body>> for Guarded<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -79,11 +88,17 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
         match self.checks.admit(&request) {
-            Ok(caller) => {
+            Ok(Admitted::Handler(caller)) => {
                 request.extensions_mut().insert(caller);
                 let request = request.map(|body| frames::limit(body, MAX_MESSAGE_BYTES));
                 let started = contain::start(|| self.inner.call(request));
                 Box::pin(contain::response(started))
+            }
+            Ok(Admitted::Policy(asking)) => {
+                // The one that was polled ready is the one to call.
+                let next = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, next);
+                Box::pin(policy::call(Arc::clone(&self.checks), asking, inner, request))
             }
             Err(reason) => {
                 let response = tonic::Status::from(Refusal::new(reason)).into_http();

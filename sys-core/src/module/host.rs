@@ -1,4 +1,4 @@
-//! From a caller and a route to the caller's own partition.
+//! From the right to open a home, and a route, to its partition.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use holdfast_domain::{GroupId, MapEpoch};
 
 use super::Partition;
-use crate::{caller::Caller, errors::Refusal};
+use crate::{errors::Refusal, gate::HomeAccess};
 
 /// Which map a client used and where it led.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +20,9 @@ pub struct RouteInfo {
 /// Hands out partitions of one module's tablespace; the node implements it and binds one to each module.
 #[async_trait]
 pub trait PartitionHost: Send + Sync {
-    /// The caller's own partition.
-    ///
-    /// Checks, in this order: the caller is a client; its home's slot is in a group that this node serves; the route is
-    /// not stale.
+    /// The home's partition, if its slot is in a group that this node serves and the route is not stale.
     ///
     /// # Errors
-    /// `NotPermitted` for other callers, `StaleMap` with the new signed map attached, `WrongGroup`, `NotReady`, `NoQuorum`.
-    async fn partition(&self, caller: &Caller, route: RouteInfo) -> Result<Arc<dyn Partition>, Refusal>;
+    /// `StaleMap` with the new signed map attached, `WrongGroup`, `NotReady`, `NoQuorum`.
+    async fn partition(&self, access: &HomeAccess, route: RouteInfo) -> Result<Arc<dyn Partition>, Refusal>;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_domain::{AccountId, CommandId, UnixMs, UploadId};
+use holdfast_domain::{CommandId, HomeId, UnixMs, UploadId};
 
 use super::{
     CommitOutcome, Content, ContentId, Cursor, Op, Page, Precondition, RecordKey, Row, Scan, Upload,
@@ -17,7 +17,7 @@ use crate::errors::Refusal;
 #[async_trait]
 pub trait Partition: Send + Sync {
     /// Whose data this is.
-    fn home(&self) -> AccountId;
+    fn home(&self) -> HomeId;
 
     /// Bytes that the home may store.
     fn quota_bytes(&self) -> u64;

@@ -9,7 +9,6 @@ fn platform() -> RuleTable {
 
 /// A module with one method that policies decide.
 pub(crate) fn notes() -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
     let source = r#"
         syntax = "proto3"; package notes.v1;
         import "holdfast/module/v1/route.proto";
@@ -26,10 +25,16 @@ pub(crate) fn notes() -> Vec<u8> {
           option (holdfast.options.v1.entity) = {type: "Note", table: "note", key: "id"};
           bytes id = 1;
         }"#;
-    std::fs::write(folder.path().join("notes.proto"), source).unwrap();
+    compiled("notes.proto", source)
+}
+
+/// The descriptors of one file, with everything that it imports.
+pub(crate) fn compiled(name: &str, source: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), source).unwrap();
     let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto");
     let mut compiler = protox::Compiler::new([folder.path().to_str().unwrap(), proto]).unwrap();
-    compiler.include_imports(true).open_files([folder.path().join("notes.proto")]).unwrap();
+    compiler.include_imports(true).open_files([folder.path().join(name)]).unwrap();
     compiler.encode_file_descriptor_set()
 }
 

@@ -14,6 +14,7 @@ use crate::{
     authn::Authenticator,
     bans::BanList,
     clock::Clock,
+    gate::{GateError, Gated, Gates},
     guard::Guard,
     rules::{HEALTH_SERVICE, REFLECTION_SERVICES, RuleError, RuleTable},
 };
@@ -37,6 +38,9 @@ pub enum StartError {
     /// A method that nobody declared a rule for, or worse.
     #[error("the server refuses to start: its rules are not complete")]
     Rules(#[from] RuleError),
+    /// A module whose checks nobody could decide.
+    #[error("the server refuses to start: its policies are not complete")]
+    Gates(#[from] GateError),
     /// Descriptors that reflection cannot serve.
     #[error("reflection cannot be set up")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -51,6 +55,7 @@ pub struct Builder {
     stopping: Stopping,
     descriptors: Vec<&'static [u8]>,
     services: BTreeSet<&'static str>,
+    gated: Vec<Gated>,
     routes: Routes,
 }
 
@@ -66,6 +71,7 @@ impl PlatformServer {
             stopping: Stopping::default(),
             descriptors: Vec::new(),
             services: BTreeSet::new(),
+            gated: Vec::new(),
             routes: Routes::default(),
         }
     }
@@ -108,7 +114,14 @@ impl Builder {
         self
     }
 
-    /// Checks the rules and adds health and reflection.
+    /// Adds what a module needs beside its services: its policies, and the homes that they are about.
+    #[must_use]
+    pub fn module(mut self, gated: Gated) -> Self {
+        self.gated.push(gated);
+        self
+    }
+
+    /// Checks the rules, compiles the policies, adds health and reflection.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -123,13 +136,15 @@ impl Builder {
             "every method has its rule"
         );
         let health = Health::starting().await;
-        let Self { authenticator, bans, pinned, clock, stopping, descriptors, services, routes } = self;
+        let Self { authenticator, bans, pinned, clock, stopping, descriptors, services, gated, routes } =
+            self;
+        let gates = Gates::new(&rules, gated)?;
         let routes = routes
             .add_service(HealthServer::new(HealthService::from_health_reporter(health.reporter())))
             .add_service(reflection(&descriptors, &services).build_v1()?)
             .add_service(reflection(&descriptors, &services).build_v1alpha()?)
             .prepare();
-        let guard = Guard::new(rules, authenticator);
+        let guard = Guard::new(rules, authenticator, gates);
         Ok(PlatformServer { routes, guard, health, bans, pinned, clock, stopping })
     }
 }

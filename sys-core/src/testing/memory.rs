@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_domain::{AccountId, ClientId, CommandId, Reason, Sha256Hash, UnixMs, UploadId};
+use holdfast_domain::{ClientId, CommandId, HomeId, Reason, Sha256Hash, UnixMs, UploadId};
 
 use crate::{
     errors::Refusal,
@@ -20,7 +20,7 @@ use crate::{
 
 /// One home's records, which its clients reach through [`MemoryPartition`]s.
 pub struct MemoryHome {
-    home: AccountId,
+    home: HomeId,
     state: Mutex<State>,
 }
 
@@ -50,8 +50,8 @@ pub struct MemoryPartition {
 
 impl MemoryHome {
     /// An empty home.
-    pub fn new(home: AccountId) -> Arc<Self> {
-        Arc::new(Self { home, state: Mutex::default() })
+    pub fn new(home: impl Into<HomeId>) -> Arc<Self> {
+        Arc::new(Self { home: home.into(), state: Mutex::default() })
     }
 
     /// A client's way to it.
@@ -173,7 +173,7 @@ impl State {
 
 #[async_trait]
 impl Partition for MemoryPartition {
-    fn home(&self) -> AccountId {
+    fn home(&self) -> HomeId {
         self.home.home
     }
 

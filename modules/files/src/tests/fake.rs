@@ -7,9 +7,10 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_domain::{AccountId, CommandId, FileId, Reason, UnixMs, UploadId};
+use holdfast_domain::{CommandId, FileId, HomeId, Reason, UnixMs, UploadId};
 use holdfast_sys_core::{
-    Caller, Refusal,
+    Refusal,
+    gate::HomeAccess,
     module::{
         CHUNK_BYTES_U64, CommitOutcome, Content, ContentId, Cursor, Op, Page, Partition, PartitionHost,
         Precondition, RecordKey, RouteInfo, Row, RowVersion, Scan, UPLOAD_TTL_MS, Upload, UploadSpec,
@@ -18,27 +19,24 @@ use holdfast_sys_core::{
 
 /// All homes of a node; each is made when its client first comes.
 #[derive(Default)]
-pub(super) struct FakeHost(Mutex<BTreeMap<AccountId, Arc<FakePartition>>>);
+pub(super) struct FakeHost(Mutex<BTreeMap<HomeId, Arc<FakePartition>>>);
 
 impl FakeHost {
-    pub(super) fn home(&self, account: AccountId) -> Arc<FakePartition> {
+    pub(super) fn home(&self, home: HomeId) -> Arc<FakePartition> {
         let mut homes = self.0.lock().unwrap();
-        Arc::clone(homes.entry(account).or_insert_with(|| Arc::new(FakePartition::new(account))))
+        Arc::clone(homes.entry(home).or_insert_with(|| Arc::new(FakePartition::new(home))))
     }
 }
 
 #[async_trait]
 impl PartitionHost for FakeHost {
-    async fn partition(&self, caller: &Caller, _: RouteInfo) -> Result<Arc<dyn Partition>, Refusal> {
-        match caller {
-            Caller::Client { home, .. } => Ok(self.home(home.account)),
-            _ => Err(Reason::NotPermitted.into()),
-        }
+    async fn partition(&self, access: &HomeAccess, _: RouteInfo) -> Result<Arc<dyn Partition>, Refusal> {
+        Ok(self.home(access.home()))
     }
 }
 
 pub(super) struct FakePartition {
-    home: AccountId,
+    home: HomeId,
     state: Mutex<State>,
 }
 
@@ -84,7 +82,7 @@ impl Staged {
 }
 
 impl FakePartition {
-    fn new(home: AccountId) -> Self {
+    fn new(home: HomeId) -> Self {
         let state = State { quota_bytes: 1 << 30, page: usize::MAX, now: UnixMs(1000), ..State::default() };
         Self { home, state: Mutex::new(state) }
     }
@@ -155,7 +153,7 @@ impl State {
 
 #[async_trait]
 impl Partition for FakePartition {
-    fn home(&self) -> AccountId {
+    fn home(&self) -> HomeId {
         self.home
     }
 

@@ -59,7 +59,7 @@ impl Client {
     }
 
     fn home(&self) -> Arc<FakePartition> {
-        self.host.home(self.account)
+        self.host.home(self.account.into())
     }
 
     fn caller(&self) -> Caller {

@@ -154,7 +154,7 @@ async fn a_listing_finds_what_is_under_a_prefix_page_by_page() {
     let next = home.list(&name(["f"]), None, 3).await.unwrap().next.unwrap();
     let refused =
         |result: Result<_, holdfast_sys_core::errors::Refusal>| result.map(|_| ()).unwrap_err().reason();
-    let other_device = node.host.partition(&caller(9, 1), ROUTE).await.unwrap();
+    let other_device = node.host.partition(&access(9, 1), ROUTE).await.unwrap();
     assert_eq!(refused(other_device.list(&name(["f"]), Some(&next), 3).await), Reason::Malformed);
     assert_eq!(refused(node.home(2).await.list(&name(["f"]), Some(&next), 3).await), Reason::Malformed);
     assert_eq!(refused(home.list(&name(["g"]), Some(&next), 3).await), Reason::Malformed);

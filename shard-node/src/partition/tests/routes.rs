@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use holdfast_domain::{GroupDescriptor, GroupId, MapEpoch, NodeId, Reason, ReplicaId};
-use holdfast_sys_core::{Caller, errors::Refusal, module::RouteInfo};
+use holdfast_sys_core::{Caller, errors::Refusal, gate::HomeAccess, module::RouteInfo};
 
 use super::support::*;
 
 async fn refused(node: &Node, route: RouteInfo) -> Refusal {
-    node.host.partition(&caller(1, 1), route).await.map(|_| ()).unwrap_err()
+    node.host.partition(&access(1, 1), route).await.map(|_| ()).unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,11 +19,11 @@ async fn only_clients_have_a_home() {
     for other in
         [Caller::Anonymous, Caller::Node(id), Caller::Registry(id), Caller::Operator("ann".parse().unwrap())]
     {
-        let refusal = node.host.partition(&other, ROUTE).await.map(|_| ()).unwrap_err();
+        let refusal = HomeAccess::own(&other).unwrap_err();
         assert_eq!(refusal.reason(), Reason::NotPermitted);
     }
     let home = node.home(4).await;
-    assert_eq!((home.home(), home.quota_bytes()), (account_id(4), 1 << 30));
+    assert_eq!((home.home(), home.quota_bytes()), (account_id(4).into(), 1 << 30));
     node.stop().await;
 }
 
@@ -34,7 +34,7 @@ async fn a_route_to_the_right_group_is_good_whatever_its_epoch() {
     *node.map.0.lock().unwrap() = Some(signed_map(7, vec![descriptor()]));
     for epoch in [0, 7, 99] {
         let route = RouteInfo { map_epoch: MapEpoch(epoch), ..ROUTE };
-        assert!(node.host.partition(&caller(1, 1), route).await.is_ok());
+        assert!(node.host.partition(&access(1, 1), route).await.is_ok());
     }
     node.stop().await;
 }
@@ -65,7 +65,7 @@ async fn a_group_that_was_handed_over_or_does_not_lead_serves_nobody() {
     let shard = node.node.groups.remove(GROUP).unwrap();
     assert_eq!(refused(&node, ROUTE).await.reason(), Reason::WrongGroup);
     node.node.groups.insert(shard);
-    assert!(node.host.partition(&caller(1, 1), ROUTE).await.is_ok());
+    assert!(node.host.partition(&access(1, 1), ROUTE).await.is_ok());
     node.shard.raft().shutdown().await;
     assert!(matches!(refused(&node, ROUTE).await.reason(), Reason::NoQuorum | Reason::NotReady));
     let read = home.get(&name(["a"])).await.unwrap_err();

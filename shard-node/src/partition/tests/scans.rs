@@ -85,11 +85,11 @@ async fn a_cursor_is_good_for_the_same_prefixes_and_hash_only() {
         put(&*home, name(["f", &number.to_string()]), "a").await;
     }
     let (f, g) = (name(["f"]), name(["g"]));
-    let next = home.scan(&scan(&[f.clone()], false, 1), None, 2).await.unwrap().next.unwrap();
+    let next = home.scan(&scan(std::slice::from_ref(&f), false, 1), None, 2).await.unwrap().next.unwrap();
     let others = [
-        scan(&[f.clone()], false, 2),
+        scan(std::slice::from_ref(&f), false, 2),
         scan(&[f.clone(), g.clone()], false, 1),
-        scan(&[g.clone()], false, 1),
+        scan(std::slice::from_ref(&g), false, 1),
         scan(&[name(["f", "g"])], false, 1),
         Scan::all(f.clone()),
     ];
@@ -97,7 +97,10 @@ async fn a_cursor_is_good_for_the_same_prefixes_and_hash_only() {
         let refused = home.scan(&other, Some(&next), 2).await.unwrap_err();
         assert_eq!(refused.reason(), Reason::Malformed);
     }
-    assert_eq!(home.scan(&scan(&[f.clone()], false, 1), Some(&next), 2).await.unwrap().rows.len(), 2);
+    assert_eq!(
+        home.scan(&scan(std::slice::from_ref(&f), false, 1), Some(&next), 2).await.unwrap().rows.len(),
+        2
+    );
     let many = scan(&vec![f; MAX_SCAN_PREFIXES + 1], false, 1);
     assert_eq!(home.scan(&many, None, 1).await.unwrap_err().reason(), Reason::Malformed);
     node.stop().await;

@@ -24,6 +24,7 @@ use holdfast_store::{Engine, SegmentStore, SledEngine, engine::SledOptions, segm
 use holdfast_sys_core::{
     Caller,
     clock::Clock,
+    gate::HomeAccess,
     module::{Partition, PartitionHost, RecordKey, RouteInfo},
 };
 use tonic::transport::Channel;
@@ -127,7 +128,7 @@ impl Node {
     }
 
     pub(crate) async fn home(&self, account: u8) -> Arc<dyn Partition> {
-        self.host.partition(&caller(account, account), ROUTE).await.unwrap()
+        self.host.partition(&access(account, account), ROUTE).await.unwrap()
     }
 
     pub(crate) fn wait(&self, ms: u64) {
@@ -135,7 +136,11 @@ impl Node {
     }
 }
 
-pub(crate) fn caller(client: u8, account: u8) -> Caller {
+pub(crate) fn access(client: u8, account: u8) -> HomeAccess {
+    HomeAccess::own(&caller(client, account)).unwrap()
+}
+
+fn caller(client: u8, account: u8) -> Caller {
     let home = Home { account: account_id(account), quota_bytes: 1 << 30 };
     Caller::Client { client: ClientId::new([client; 16]), home }
 }

@@ -3,15 +3,15 @@
 //! A chain, so that rows can be listed by their first components, and each link length-prefixed, so that no two names
 //! share a chain. Equal names in equal places have equal tokens: that much is declared to leak.
 
-use holdfast_domain::AccountId;
+use holdfast_domain::HomeId;
 use holdfast_keys::{LocatorKey, TokenKey, mac};
 
 use super::key::{PartitionToken, TOKEN_LEN, Token};
 use crate::limits::{MAX_COMPONENT_BYTES, MAX_COMPONENTS};
 
 /// The token of a partition in keys of its slot.
-pub fn partition_token(key: &LocatorKey, home: AccountId) -> PartitionToken {
-    PartitionToken(mac::token(key, &[home.as_bytes()]))
+pub fn partition_token(key: &LocatorKey, home: impl Into<HomeId>) -> PartitionToken {
+    PartitionToken(mac::token(key, &[home.into().as_bytes()]))
 }
 
 /// A name that cannot be a record's.

@@ -1,0 +1,134 @@
+//! What a handler is given.
+
+use std::sync::Arc;
+
+use holdfast_authz::{Policies, Scope, Subject};
+use holdfast_domain::{AccountId, Check, CommandId, HomeId, ModuleSchema, Reason, Standing, UnixMs};
+
+use crate::{
+    caller::Unguarded,
+    errors::Refusal,
+    module::Partition,
+    query::{Batch, Binding, Entity, Table},
+};
+
+/// One call's way to its module's data in one home. Clones are the same way.
+#[derive(Clone)]
+pub struct Context(pub(super) Arc<Bound>);
+
+pub(super) struct Bound {
+    pub(super) account: AccountId,
+    pub(super) home: HomeId,
+    pub(super) command: Option<CommandId>,
+    pub(super) standing: Standing,
+    pub(super) check: Check,
+    pub(super) scope: Scope,
+    pub(super) module: Arc<ModuleSchema>,
+    pub(super) policies: Arc<Policies>,
+    pub(super) partition: Arc<dyn Partition>,
+    pub(super) binding: Arc<Binding>,
+}
+
+impl Context {
+    /// The context of a request, put there by the gate.
+    ///
+    /// # Errors
+    /// [`Unguarded`] for a method without a check, or a server without its guard.
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<&Self, Unguarded> {
+        request.extensions().get::<Self>().ok_or(Unguarded)
+    }
+
+    /// Who calls.
+    pub fn account(&self) -> AccountId {
+        self.0.account
+    }
+
+    /// Whose data the call is about.
+    pub fn home(&self) -> HomeId {
+        self.0.home
+    }
+
+    /// How the caller stands to that home. For texts and defaults: what it permits is decided already.
+    pub fn standing(&self) -> &Standing {
+        &self.0.standing
+    }
+
+    /// The clock that stamps the home's records.
+    pub fn now(&self) -> UnixMs {
+        self.0.partition.now()
+    }
+
+    /// The command that the request names: the same for all tries of one write.
+    ///
+    /// # Errors
+    /// `Malformed` when it names none.
+    pub fn command(&self) -> Result<CommandId, Refusal> {
+        self.0.command.ok_or_else(|| Refusal::new(Reason::Malformed).because("the request names no command"))
+    }
+
+    /// The rows that the method's check is about.
+    ///
+    /// # Errors
+    /// `Internal` when it is about another entity: see [`Self::table_for`].
+    pub fn table<E: Entity>(&self) -> Result<Table<E>, Refusal> {
+        let Bound { check, scope, .. } = &*self.0;
+        let schema = self.declared::<E>()?;
+        if schema != check.entity {
+            return Err(misuse(format!("the method's check is about {}, not {schema}", check.entity)));
+        }
+        Ok(self.0.binding.table(scope.clone()))
+    }
+
+    /// The rows to which the caller may do another action of the module, declared by some method: none, if there are none.
+    ///
+    /// # Errors
+    /// `Internal` for an action that no method declares.
+    pub fn table_for<E: Entity>(&self, action: &str) -> Result<Table<E>, Refusal> {
+        let entity = self.declared::<E>()?.to_owned();
+        let check = Check { action: action.to_owned(), entity, unfiltered: None };
+        let scope = self.scope_of(&check)?;
+        Ok(self.0.binding.table(scope))
+    }
+
+    /// A change of rows of several tables.
+    ///
+    /// # Errors
+    /// `Malformed` when the request names no command.
+    pub fn batch(&self) -> Result<Batch, Refusal> {
+        Ok(self.0.binding.batch(self.command()?))
+    }
+
+    /// The whole home below the tables, large content included. For a module whose entity stands for all of a home's data.
+    ///
+    /// # Errors
+    /// `NotPermitted` when the caller's scope is less than everything.
+    pub fn whole(&self) -> Result<&Arc<dyn Partition>, Refusal> {
+        if self.0.scope == Scope::Always {
+            Ok(&self.0.partition)
+        } else {
+            Err(Refusal::new(Reason::NotPermitted).because("a part of the home is hidden from the caller"))
+        }
+    }
+
+    fn scope_of(&self, check: &Check) -> Result<Scope, Refusal> {
+        let Bound { account, standing, policies, .. } = &*self.0;
+        let subject = Subject { account: *account, standing, via: None };
+        policies.scope(&subject, check).map_err(|error| misuse(error.to_string()))
+    }
+
+    /// The name of an entity, if it is the module's own.
+    fn declared<E: Entity>(&self) -> Result<&'static str, Refusal> {
+        let schema = E::schema();
+        if self.0.module.entity(&schema.name) == Some(schema) {
+            Ok(&schema.name)
+        } else {
+            Err(misuse(format!("module {} does not declare {} like this", self.0.module.name, schema.name)))
+        }
+    }
+}
+
+/// A handler does what its module's declarations do not cover: nobody's fault but its author's.
+fn misuse(detail: String) -> Refusal {
+    tracing::error!(detail, "a module misuses its context");
+    Refusal::new(Reason::Internal).because(detail)
+}

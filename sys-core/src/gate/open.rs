@@ -1,0 +1,117 @@
+//! One call through its module's gate.
+
+use std::sync::Arc;
+
+use holdfast_authz::{Scope, Subject};
+use holdfast_domain::{Check, CommandId, GroupId, HomeId, MapEpoch, MethodRule, Reason};
+use holdfast_proto::module::v1::Route;
+
+use super::{
+    Context, Gates, HomeAccess,
+    context::Bound,
+    gates::Gate,
+    standing::{HomeStanding, standing_in},
+};
+use crate::{caller::Caller, errors::Refusal, module::RouteInfo, query::Binding, rules::Method};
+
+/// Where a request leads, read off its first message.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    route: RouteInfo,
+    /// `None` for the caller's own.
+    home: Option<HomeId>,
+    command: Option<CommandId>,
+}
+
+impl Gates {
+    /// Decides one call of a method under a check.
+    ///
+    /// # Errors
+    /// `NotPermitted` when no row may be touched; `Malformed` routes; what the home's host and the standings say.
+    pub(crate) async fn open(
+        &self,
+        caller: &Caller,
+        method: &Method,
+        route: &Route,
+    ) -> Result<Context, Refusal> {
+        let (gate, check) = self.of(method)?;
+        let Caller::Client { client, home: own } = caller else { return Err(Reason::NotPermitted.into()) };
+        let way = Way::try_from(route)?;
+        let home = way.home.unwrap_or_else(|| own.account.into());
+        let HomeStanding { standing, quota_bytes } =
+            standing_in(&*gate.standings, own, home, way.route).await?;
+        let subject = Subject { account: own.account, standing: &standing, via: None };
+        let scope = gate.scope(&subject, check)?;
+        if scope == Scope::Never {
+            return Err(Reason::NotPermitted.into());
+        }
+        let access = HomeAccess::granted(*client, home, quota_bytes);
+        let partition = gate.host.partition(&access, way.route).await?;
+        let binding = Binding::new(Arc::clone(&partition), caller.clone(), &gate.module.name, check.clone());
+        Ok(Context(Arc::new(Bound {
+            account: own.account,
+            home,
+            command: way.command,
+            standing,
+            check: check.clone(),
+            scope,
+            module: Arc::clone(&gate.module),
+            policies: Arc::clone(&gate.policies),
+            partition,
+            binding,
+        })))
+    }
+
+    /// Whether a call that was let in is decided the same way now.
+    ///
+    /// # Errors
+    /// `NotPermitted` when it would be refused, `NotReady` when it would touch other rows: the caller comes again.
+    pub(crate) async fn still(
+        &self,
+        caller: &Caller,
+        method: &Method,
+        route: &Route,
+        before: &Context,
+    ) -> Result<(), Refusal> {
+        let now = self.open(caller, method, route).await?;
+        if now.0.scope == before.0.scope {
+            Ok(())
+        } else {
+            Err(Refusal::new(Reason::NotReady).because("the caller's rights have changed"))
+        }
+    }
+
+    fn of<'a>(&'a self, method: &'a Method) -> Result<(&'a Gate, &'a Check), Refusal> {
+        let module = method.module.as_ref().map(|module| module.name.as_str());
+        match (module.and_then(|module| self.0.get(module)), &method.rule) {
+            (Some(gate), MethodRule::Check(check)) => Ok((gate, check)),
+            // Every check has its gate, or the server would not have started.
+            _ => Err(Refusal::new(Reason::Internal).because("a check without a gate")),
+        }
+    }
+}
+
+impl Gate {
+    fn scope(&self, subject: &Subject<'_>, check: &Check) -> Result<Scope, Refusal> {
+        self.policies.scope(subject, check).map_err(|error| {
+            tracing::error!(module = self.module.name, error = %holdfast_domain::causes(&error), "no exact scope");
+            Refusal::new(Reason::Internal).because(error)
+        })
+    }
+}
+
+impl TryFrom<&Route> for Way {
+    type Error = Refusal;
+
+    fn try_from(route: &Route) -> Result<Self, Refusal> {
+        let Route { map_epoch, group, command_id, home } = route;
+        let malformed = |detail: &dyn std::fmt::Display| Refusal::new(Reason::Malformed).because(detail);
+        let home = home.as_ref().map(HomeId::try_from).transpose().map_err(|error| malformed(&error))?;
+        let command = match command_id.as_ref() {
+            [] => None,
+            bytes => Some(CommandId::try_from(bytes).map_err(|error| malformed(&error))?),
+        };
+        let route = RouteInfo { map_epoch: MapEpoch(*map_epoch), group: GroupId(*group) };
+        Ok(Self { route, home, command })
+    }
+}

@@ -1,0 +1,47 @@
+//! The way of a request through its module's gate.
+
+use std::{convert::Infallible, sync::Arc};
+
+use http::{Request, Response};
+use tonic::{Status, body::Body};
+use tower_service::Service;
+
+use super::{Checks, admit::Asking, contain, first, frames, recheck};
+use crate::{errors::Refusal, limits::MAX_MESSAGE_BYTES};
+
+/// Reads the route, asks the gate, records the decision, calls the handler.
+pub(super) async fn call<S>(
+    checks: Arc<Checks>,
+    asking: Arc<Asking>,
+    mut inner: S,
+    request: Request<Body>,
+) -> Result<Response<Body>, Infallible>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let (parts, body) = request.into_parts();
+    let body = frames::limit(body, MAX_MESSAGE_BYTES);
+    let opened = async {
+        let (route, body) = first::route(body).await?;
+        let context = checks.gates.open(&asking.caller, &asking.method, &route).await?;
+        Ok::<_, Refusal>((route, body, context))
+    };
+    let (route, body, context) = match opened.await {
+        Ok(opened) => opened,
+        Err(refusal) => {
+            asking.record(Err(refusal.reason()));
+            return Ok(Status::from(refusal).into_http());
+        }
+    };
+    asking.record(Ok(()));
+    let mut request = Request::from_parts(parts, body);
+    request.extensions_mut().insert(asking.caller.clone());
+    request.extensions_mut().insert(context.clone());
+    if !asking.method.streams {
+        return contain::response(contain::start(|| inner.call(request))).await;
+    }
+    let watch = recheck::Watch::start(checks, asking, route, context);
+    let request = request.map(|body| watch.over(body));
+    let response = contain::response(contain::start(|| inner.call(request))).await?;
+    Ok(response.map(|body| watch.over(body)))
+}

@@ -1,0 +1,100 @@
+//! Open streams: decided again each second, and ended when the answer is another.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Task, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{FutureExt as _, future::Shared};
+use holdfast_proto::module::v1::Route;
+use http_body::{Frame, SizeHint};
+use tokio::{sync::oneshot, task::AbortHandle};
+use tonic::{Status, body::Body};
+
+use super::{Checks, admit::Asking};
+use crate::{errors::Refusal, gate::Context};
+
+/// A change of rights ends a stream within two of these.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Decides one call again and again, for as long as one of its bodies is there.
+#[derive(Clone)]
+pub(super) struct Watch {
+    /// Why the call ends.
+    end: Shared<oneshot::Receiver<Refusal>>,
+    _task: Arc<Abort>,
+}
+
+struct Abort(AbortHandle);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Watch {
+    pub(super) fn start(checks: Arc<Checks>, asking: Arc<Asking>, route: Route, context: Context) -> Self {
+        let (ended, end) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let refusal = run(&checks, &asking, &route, &context).await;
+            asking.record(Err(refusal.reason()));
+            let _ = ended.send(refusal);
+        });
+        Self { end: end.shared(), _task: Arc::new(Abort(task.abort_handle())) }
+    }
+
+    /// The body, for as long as the call is allowed.
+    pub(super) fn over(&self, body: Body) -> Body {
+        Body::new(Watched { body, watch: self.clone(), ended: false })
+    }
+}
+
+/// Until the call is to end.
+async fn run(checks: &Checks, asking: &Asking, route: &Route, context: &Context) -> Refusal {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        if let Err(reason) = checks.is_still(asking) {
+            return reason.into();
+        }
+        if let Err(refusal) = checks.gates.still(&asking.caller, &asking.method, route, context).await {
+            return refusal;
+        }
+    }
+}
+
+struct Watched {
+    body: Body,
+    watch: Watch,
+    ended: bool,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(Ok(refusal)) = self.watch.end.poll_unpin(task) {
+            self.ended = true;
+            return Poll::Ready(Some(Err(refusal.into())));
+        }
+        Pin::new(&mut self.body).poll_frame(task)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
