@@ -66,6 +66,15 @@ impl Context {
         self.0.command.ok_or_else(|| Refusal::new(Reason::Malformed).because("the request names no command"))
     }
 
+    /// The id under which the [whole](Self::whole) home's store knows [the command](Self::command): a home's members share its memory of
+    /// commands, so nobody may use up the id of another's.
+    ///
+    /// # Errors
+    /// `Malformed` when the request names none.
+    pub fn stored_command(&self) -> Result<CommandId, Refusal> {
+        Ok(self.0.binding.command(self.command()?))
+    }
+
     /// The rows that the method's check is about.
     ///
     /// # Errors

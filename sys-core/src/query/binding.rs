@@ -39,7 +39,7 @@ impl Binding {
 
     /// The id that a caller's command has in the store: members of one home share its memory of commands, so nobody may use up the id of
     /// another's command, nor one module that of another.
-    pub(super) fn command(&self, command: CommandId) -> CommandId {
+    pub(crate) fn command(&self, command: CommandId) -> CommandId {
         let caller = self.caller.to_string();
         let text = format!("query/command/v1\0{}\0{caller}\0{command}", self.module);
         let hash = Sha256Hash::of(text.as_bytes());

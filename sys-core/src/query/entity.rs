@@ -12,7 +12,7 @@ pub struct NotAnEntity {
     pub detail: String,
 }
 
-/// One kind of row, as the module's `.proto` declares it. Messages get this from [`entity!`](crate::entity!).
+/// One kind of row, as the module's `.proto` declares it. Every [`Stored`](holdfast_proto::module::Stored) message is one.
 pub trait Entity: Sized + Send + Sync + 'static {
     /// Its declaration.
     fn schema() -> &'static EntitySchema;

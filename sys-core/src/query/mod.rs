@@ -26,9 +26,9 @@ mod entity;
 mod error;
 mod key;
 mod listing;
-mod macros;
 mod message;
 mod names;
+mod stored;
 mod table;
 mod unfiltered;
 

@@ -22,8 +22,9 @@ use crate::{
 /// A server that is ready to listen. Clones share state, so that one server can have several listeners.
 #[derive(Clone)]
 pub struct PlatformServer {
-    pub(super) routes: Routes,
-    pub(super) guard: Guard,
+    pub(crate) routes: Routes,
+    pub(crate) guard: Guard,
+    pub(crate) trust_domain: TrustDomain,
     pub(super) health: Health,
     pub(super) bans: BanList,
     pub(super) pinned: PinnedPeers,
@@ -48,6 +49,7 @@ pub enum StartError {
 
 /// Collects a server's services and their descriptors.
 pub struct Builder {
+    trust_domain: TrustDomain,
     authenticator: Authenticator,
     bans: BanList,
     pinned: PinnedPeers,
@@ -62,8 +64,10 @@ pub struct Builder {
 impl PlatformServer {
     /// A server for identities of one trust domain. `pinned` holds the keys of the registry's voters (none on a shard node).
     pub fn builder(trust_domain: TrustDomain, bans: BanList, pinned: PinnedPeers, clock: Clock) -> Builder {
-        let authenticator = Authenticator::new(trust_domain, bans.clone(), pinned.clone(), clock.clone());
+        let domain = trust_domain.clone();
+        let authenticator = Authenticator::new(domain, bans.clone(), pinned.clone(), clock.clone());
         Builder {
+            trust_domain,
             authenticator,
             bans,
             pinned,
@@ -136,8 +140,18 @@ impl Builder {
             "every method has its rule"
         );
         let health = Health::starting().await;
-        let Self { authenticator, bans, pinned, clock, stopping, descriptors, services, gated, routes } =
-            self;
+        let Self {
+            trust_domain,
+            authenticator,
+            bans,
+            pinned,
+            clock,
+            stopping,
+            descriptors,
+            services,
+            gated,
+            routes,
+        } = self;
         let gates = Gates::new(&rules, gated)?;
         let routes = routes
             .add_service(HealthServer::new(HealthService::from_health_reporter(health.reporter())))
@@ -145,7 +159,7 @@ impl Builder {
             .add_service(reflection(&descriptors, &services).build_v1alpha()?)
             .prepare();
         let guard = Guard::new(rules, authenticator, gates);
-        Ok(PlatformServer { routes, guard, health, bans, pinned, clock, stopping })
+        Ok(PlatformServer { routes, guard, trust_domain, health, bans, pinned, clock, stopping })
     }
 }
 
