@@ -3,6 +3,7 @@
 pub mod declared;
 pub mod error_details;
 mod home;
+mod stored;
 
 /// Options that `.proto` files declare.
 pub mod options {
@@ -15,6 +16,8 @@ pub mod options {
 
 /// What every module's requests share.
 pub mod module {
+    pub use crate::stored::Stored;
+
     /// Version 1.
     #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
     pub mod v1 {

@@ -12,6 +12,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("keys", &["domain"]),
     ("authz", &["domain"]),
     ("proto", &["domain"]),
+    ("module-build", &[]),
+    ("sample-api", &["proto"]),
     ("tpm-verify", &["keys"]),
     ("registry-state", &["domain", "tpm-verify"]),
     ("store", &["keys"]),

@@ -1,0 +1,10 @@
+//! A small module's API, for tests of what modules are made of. No server serves it.
+
+/// Version 1.
+#[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
+pub mod v1 {
+    tonic::include_proto!("holdfast.sample.v1");
+}
+
+/// The module's descriptors as the compiler encoded them, custom options included.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
