@@ -15,7 +15,7 @@ pub enum Caller {
     Client {
         /// The key.
         client: ClientId,
-        /// Its home, the only one that it reaches.
+        /// Its account, and what the account's own home may store.
         home: Home,
     },
     /// A shard node.

@@ -111,9 +111,9 @@ impl Context {
     ///
     /// # Errors
     /// `NotPermitted` when the caller's scope is less than everything.
-    pub fn whole(&self) -> Result<&Arc<dyn Partition>, Refusal> {
+    pub fn whole(&self) -> Result<&dyn Partition, Refusal> {
         if self.0.scope == Scope::Always {
-            Ok(&self.0.partition)
+            Ok(&*self.0.partition)
         } else {
             Err(Refusal::new(Reason::NotPermitted).because("a part of the home is hidden from the caller"))
         }

@@ -1,7 +1,7 @@
 //! What a module is given: one home's records and content, and nothing that leads anywhere else.
 //!
-//! A [`PartitionHost`] is bound to one module's tablespace. It gives a handler a [`Partition`] of the caller's own home after checking
-//! the caller and the route; the handler never holds keys, sees ciphertext or names another home.
+//! A [`PartitionHost`] is bound to one module's tablespace. From it the [gate](crate::gate) gets the [`Partition`] of a home for each
+//! request that it lets in; the handler has no host, never holds keys, sees ciphertext or names another home.
 //!
 //! Names are plain bytes here and keyed tokens on disk; values are plain here and sealed below.
 

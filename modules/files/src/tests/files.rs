@@ -1,9 +1,12 @@
+use holdfast_domain::{Audience, MethodRule, OrgId};
+use holdfast_sys_core::RuleTable;
+
 use super::*;
 use crate::limits::MAX_INLINE_BYTES;
 
 #[tokio::test]
 async fn a_small_file_is_read_back_with_what_was_promised() {
-    let client = client();
+    let client = client().await;
     let written = client.put(b"a/b\xff", b"hello").await.unwrap();
     assert_eq!(client.get(b"a/b\xff", 0).await.unwrap(), (written.clone(), b"hello".to_vec()));
     assert_eq!(client.get(b"a/b\xff", 2).await.unwrap().1, b"llo");
@@ -15,7 +18,7 @@ async fn a_small_file_is_read_back_with_what_was_promised() {
 #[tokio::test]
 async fn accounts_see_their_own_files_only_and_others_do_not_exist() {
     let (one, other) = {
-        let one = client();
+        let one = client().await;
         let other = one.other(2);
         (one, other)
     };
@@ -29,18 +32,8 @@ async fn accounts_see_their_own_files_only_and_others_do_not_exist() {
 }
 
 #[tokio::test]
-async fn callers_without_a_home_are_refused() {
-    let client = client();
-    let mut request = Request::new(UsageRequest { route: client.route() });
-    assert_eq!(client.service.usage(request).await.unwrap_err().code(), tonic::Code::Internal);
-    request = Request::new(UsageRequest { route: client.route() });
-    request.extensions_mut().insert(Caller::Operator("ann".parse().unwrap()));
-    assert_eq!(reason(client.service.usage(request).await), Reason::NotPermitted);
-}
-
-#[tokio::test]
 async fn what_a_request_lacks_or_overdoes_is_malformed() {
-    let client = client();
+    let client = client().await;
     assert_eq!(reason(client.put(b"", b"x").await), Reason::Malformed);
     assert_eq!(reason(client.put(b"a\0", b"x").await), Reason::Malformed);
     assert_eq!(reason(client.put(b"a", &[0; MAX_INLINE_BYTES + 1]).await), Reason::Malformed);
@@ -53,31 +46,30 @@ async fn what_a_request_lacks_or_overdoes_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_route_may_name_the_callers_own_home_and_no_other() {
-    use holdfast_domain::{AccountId, HomeId, OrgId};
-
-    let client = client();
-    let to = |home: HomeId| Some(Route { home: Some(home.into()), ..client.route().unwrap() });
-    let own = client.account;
-    client.put_as(to(own.into()), b"a", b"x").await.unwrap();
-    for home in [AccountId::new([2; 16]).into(), OrgId::new(*own.as_bytes()).into()] {
-        assert_eq!(reason(client.put_as(to(home), b"a", b"x").await), Reason::NotPermitted);
+async fn a_route_may_name_the_callers_own_home_and_strangers_homes_are_closed() {
+    let own = client().await.at(AccountId::new([1; 16]).into());
+    own.put(b"a", b"x").await.unwrap();
+    for home in [AccountId::new([2; 16]).into(), OrgId::new(*own.account.as_bytes()).into()] {
+        let stranger = own.other(1).at(home);
+        assert_eq!(reason(stranger.put(b"a", b"x").await), Reason::NotPermitted);
+        assert_eq!(reason(stranger.append(UploadId::new([5; 16]), 0, b"x", 1).await), Reason::NotPermitted);
+        assert_eq!(reason(stranger.get(b"a", 0).await), Reason::NotPermitted);
     }
-    let nobody = Some(Route { home: Some(Default::default()), ..client.route().unwrap() });
-    assert_eq!(reason(client.put_as(nobody, b"a", b"x").await), Reason::Malformed);
+    let nobody = Some(Route { home: Some(Default::default()), ..own.route().unwrap() });
+    assert_eq!(reason(own.put_as(nobody, b"a", b"x").await), Reason::Malformed);
 }
 
 #[tokio::test]
 async fn a_small_file_with_another_hash_is_refused() {
-    let client = client();
+    let client = client().await;
     let (route, name) = (client.route(), Bytes::from_static(b"a"));
     let request = PutSmallRequest { route, name, data: Bytes::from_static(b"x"), sha256: hash(b"y") };
-    assert_eq!(reason(client.service.put_small(client.request(request)).await), Reason::HashMismatch);
+    assert_eq!(reason(client.files().put_small(request).await), Reason::HashMismatch);
 }
 
 #[tokio::test]
 async fn a_prefix_lists_whole_components_over_many_pages() {
-    let client = client();
+    let client = client().await;
     client.home().state().page = 3;
     let deep = b"a/1/2/3/4/5/6/7/8".as_slice();
     let names: Vec<Vec<u8>> = (0..20).map(|n| format!("a/{n}").into_bytes()).collect();
@@ -95,7 +87,7 @@ async fn a_prefix_lists_whole_components_over_many_pages() {
 
 #[tokio::test]
 async fn a_listing_of_long_names_fits_a_message() {
-    let client = client();
+    let client = client().await;
     for n in 0..400 {
         client.put(&[format!("{n:04}").as_bytes(), &[b'x'; 4092]].concat(), b"").await.unwrap();
     }
@@ -107,7 +99,7 @@ async fn a_listing_of_long_names_fits_a_message() {
 
 #[tokio::test]
 async fn a_retried_write_answers_as_the_first_did() {
-    let client = client();
+    let client = client().await;
     let route = client.route();
     client.home().state().lose_answer = true;
     assert_eq!(reason(client.put_as(route.clone(), b"a", b"x").await), Reason::NoQuorum);
@@ -121,22 +113,11 @@ async fn a_retried_write_answers_as_the_first_did() {
     assert_eq!(client.usage().await.files, 0);
 }
 
-#[tokio::test]
-async fn a_server_with_this_module_starts_and_its_methods_are_for_clients() {
-    use holdfast_domain::Audience;
-    use holdfast_sys_core::{BanList, Clock, PlatformServer, RuleTable};
-
+#[test]
+fn each_method_is_for_clients_and_under_a_check() {
     let table = RuleTable::from_descriptors(&[holdfast_files_api::DESCRIPTORS]).unwrap();
     let own: Vec<_> = table.methods().filter(|method| method.service == "holdfast.files.v1.Files").collect();
     assert_eq!(own.len(), 9);
     assert!(own.iter().all(|method| method.admits.audiences().eq([Audience::Client])));
-
-    let pinned = holdfast_certs::PinnedPeers::none();
-    PlatformServer::builder("test".parse().unwrap(), BanList::new(), pinned, Clock::system())
-        .descriptors(holdfast_proto::DESCRIPTORS)
-        .descriptors(holdfast_files_api::DESCRIPTORS)
-        .service(crate::server(Arc::new(FakeHost::default())))
-        .build()
-        .await
-        .unwrap();
+    assert!(own.iter().all(|method| matches!(method.rule, MethodRule::Check(_))));
 }

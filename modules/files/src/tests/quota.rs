@@ -5,7 +5,7 @@ use super::*;
 
 #[tokio::test]
 async fn the_usage_follows_every_change_exactly() {
-    let client = client();
+    let client = client().await;
     let used = async || {
         let usage = client.usage().await;
         (usage.used_bytes, usage.files)
@@ -25,7 +25,7 @@ async fn the_usage_follows_every_change_exactly() {
 
 #[tokio::test]
 async fn invariant_concurrent_writes_of_one_account_never_pass_the_quota_or_lose_count() {
-    let client = client();
+    let client = client().await;
     client.home().state().quota_bytes = 1000;
     let names: Vec<_> = (0..40).map(|n| format!("f/{n}").into_bytes()).collect();
     let results = join_all(names.iter().map(|name| client.put(name, &[0; 100]))).await;
@@ -40,7 +40,7 @@ async fn invariant_concurrent_writes_of_one_account_never_pass_the_quota_or_lose
 
 #[tokio::test]
 async fn uploads_under_way_count_until_they_end() {
-    let client = client();
+    let client = client().await;
     client.home().state().quota_bytes = 1000;
     client.begin(UploadId::new([1; 16]), b"a", 900).await.unwrap();
     assert_eq!(reason(client.begin(UploadId::new([2; 16]), b"b", 200).await), Reason::QuotaExceeded);
@@ -57,7 +57,7 @@ async fn uploads_under_way_count_until_they_end() {
 
 #[tokio::test]
 async fn a_conflict_is_tried_again_and_given_up_in_the_end() {
-    let client = client();
+    let client = client().await;
     client.home().state().conflicts = 3;
     client.put(b"a", b"x").await.unwrap();
     client.home().state().conflicts = 4;
@@ -67,7 +67,7 @@ async fn a_conflict_is_tried_again_and_given_up_in_the_end() {
 
 #[tokio::test]
 async fn two_writers_of_one_name_leave_one_file() {
-    let client = client();
+    let client = client().await;
     let contents = [[1; 10], [2; 10], [3; 10], [4; 10]];
     let writes = join_all(contents.iter().map(|data| client.put(b"same", data))).await;
     assert!(writes.iter().all(Result::is_ok));

@@ -10,7 +10,7 @@ const ID: UploadId = UploadId::new([5; 16]);
 
 #[tokio::test]
 async fn contents_of_every_shape_are_read_back_whole_and_from_any_offset() {
-    let client = client();
+    let client = client().await;
     let sizes = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES, 3 * CHUNK_BYTES + 7];
     for (upload, size) in (1..).zip(sizes) {
         let data = content(size);
@@ -30,7 +30,7 @@ async fn contents_of_every_shape_are_read_back_whole_and_from_any_offset() {
 
 #[tokio::test]
 async fn an_upload_resumes_by_its_id_from_what_is_durable() {
-    let client = client();
+    let client = client().await;
     let data = content(3 * CHUNK_BYTES + 7);
     assert_eq!(client.begin(ID, b"a", data.len()).await.unwrap(), 0);
     let first = client.append(ID, 0, &data[..CHUNK_BYTES + 5000], 70_000).await.unwrap();
@@ -53,7 +53,7 @@ async fn an_upload_resumes_by_its_id_from_what_is_durable() {
 
 #[tokio::test]
 async fn an_upload_is_invisible_until_it_is_committed() {
-    let client = client();
+    let client = client().await;
     let data = content(CHUNK_BYTES);
     client.begin(ID, b"a", data.len()).await.unwrap();
     client.append(ID, 0, &data, 70_000).await.unwrap();
@@ -63,7 +63,7 @@ async fn an_upload_is_invisible_until_it_is_committed() {
 
 #[tokio::test]
 async fn content_that_is_not_what_was_promised_never_becomes_visible() {
-    let client = client();
+    let client = client().await;
     let data = content(2 * CHUNK_BYTES);
     client.begin(ID, b"a", data.len()).await.unwrap();
     client.append(ID, 0, &data, 70_000).await.unwrap();
@@ -77,7 +77,7 @@ async fn content_that_is_not_what_was_promised_never_becomes_visible() {
 
 #[tokio::test]
 async fn a_retried_commit_answers_as_the_first_did() {
-    let client = client();
+    let client = client().await;
     let data = content(CHUNK_BYTES);
     client.begin(ID, b"a", data.len()).await.unwrap();
     client.append(ID, 0, &data, 70_000).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_retried_commit_answers_as_the_first_did() {
 
 #[tokio::test]
 async fn a_replaced_or_removed_file_gives_up_its_content() {
-    let client = client();
+    let client = client().await;
     client.upload(1, b"a", &content(CHUNK_BYTES)).await.unwrap();
     client.upload(2, b"a", &content(2 * CHUNK_BYTES)).await.unwrap();
     assert_eq!(client.home().stored(), (1, 0));
@@ -105,7 +105,7 @@ async fn a_replaced_or_removed_file_gives_up_its_content() {
 
 #[tokio::test]
 async fn too_much_data_or_an_unknown_upload_is_refused() {
-    let client = client();
+    let client = client().await;
     assert_eq!(reason(client.append(ID, 0, b"x", 1).await), Reason::UploadUnknown);
     client.begin(ID, b"a", 10).await.unwrap();
     assert_eq!(reason(client.append(ID, 0, &[0; 11], 11).await), Reason::Malformed);
@@ -117,47 +117,44 @@ async fn too_much_data_or_an_unknown_upload_is_refused() {
 
 #[tokio::test]
 async fn an_upload_that_sends_nothing_is_cut_off() {
-    let mut client = client();
-    Arc::get_mut(&mut client.service).unwrap().patience = std::time::Duration::from_millis(50);
+    let mut client = client().await;
+    client.be_patient(Duration::from_millis(50)).await;
     client.begin(ID, b"a", 10).await.unwrap();
     let upload_id = ID.as_bytes().to_vec().into();
     let head = AppendRequest { route: client.route(), upload_id, ..AppendRequest::default() };
-    let messages = futures::StreamExt::chain(futures::stream::iter([Ok(head)]), futures::stream::pending());
-    assert_eq!(reason(client.service.receive(client.caller(), messages).await), Reason::Overloaded);
+    let messages = futures::StreamExt::chain(futures::stream::iter([head]), futures::stream::pending());
+    assert_eq!(reason(client.send(messages).await), Reason::Overloaded);
 }
 
 #[tokio::test]
 async fn an_upload_that_hardly_moves_is_cut_off() {
-    let mut client = client();
-    Arc::get_mut(&mut client.service).unwrap().patience = std::time::Duration::from_millis(200);
+    let mut client = client().await;
+    client.be_patient(Duration::from_millis(200)).await;
     client.begin(ID, b"a", 1000).await.unwrap();
     let upload_id = ID.as_bytes().to_vec().into();
     let head = AppendRequest { route: client.route(), upload_id, ..AppendRequest::default() };
     let bytes = futures::stream::unfold((), |()| async {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        Some((Ok(AppendRequest { data: vec![1].into(), ..AppendRequest::default() }), ()))
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Some((AppendRequest { data: vec![1].into(), ..AppendRequest::default() }, ()))
     });
-    let messages = futures::StreamExt::chain(futures::stream::iter([Ok(head)]), Box::pin(bytes));
-    let received = tokio::time::timeout(
-        std::time::Duration::from_secs(5),
-        client.service.receive(client.caller(), messages),
-    );
+    let messages = futures::StreamExt::chain(futures::stream::iter([head]), Box::pin(bytes));
+    let received = tokio::time::timeout(Duration::from_secs(5), client.send(messages));
     assert_eq!(reason(received.await.unwrap()), Reason::Overloaded);
 }
 
 #[tokio::test]
 async fn a_download_that_is_not_read_is_cut_off_and_gives_its_place_back() {
-    let mut client = client();
+    let mut client = client().await;
     let data = content(5 * CHUNK_BYTES);
     client.upload(1, b"a", &data).await.unwrap();
-    Arc::get_mut(&mut client.service).unwrap().patience = std::time::Duration::from_millis(50);
+    client.be_patient(Duration::from_millis(50)).await;
     let get = || GetRequest { route: client.route(), name: b"a".to_vec().into(), offset: 0 };
     let mut held = Vec::new();
     for _ in 0..crate::limits::MAX_TRANSFERS_PER_HOME {
-        held.push(client.service.get(client.request(get())).await.unwrap().into_inner());
+        held.push(client.files().get(get()).await.unwrap().into_inner());
     }
-    assert!(client.service.get(client.request(get())).await.is_err());
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(client.files().get(get()).await.is_err());
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(client.get(b"a", 0).await.unwrap().1, data, "the others hold no place any more");
     let replies: Result<Vec<_>, _> = held.remove(0).try_collect().await;
     assert_eq!(reason(replies), Reason::Overloaded, "not taken for the end of the file");
@@ -165,7 +162,7 @@ async fn a_download_that_is_not_read_is_cut_off_and_gives_its_place_back() {
 
 #[tokio::test]
 async fn expired_uploads_make_room_for_new_ones() {
-    let client = client();
+    let client = client().await;
     let id = |n: usize| UploadId::new([u8::try_from(n).unwrap(); 16]);
     for n in 0..MAX_UPLOADS {
         client.begin(id(n), b"a", 10).await.unwrap();
