@@ -8,7 +8,7 @@ use std::{
 
 use holdfast_certs::{CertChain, Dialer, Identity, LiveIdentity, LiveTrust, csr};
 use holdfast_domain::{
-    AccountId, ClientId, MapEpoch, Reason, RootHash, ShardMap, Signature64, Signed, UnixMs,
+    AccountId, ClientId, HomeId, MapEpoch, Reason, RootHash, ShardMap, Signature64, Signed, UnixMs,
 };
 use holdfast_keys::{ClientKey, OneTime, Registration, Renewal, random_array};
 use holdfast_proto::registry::v1::{
@@ -21,6 +21,7 @@ use crate::{
     credential::{ClientCredential, ClientDescription, NewClientCredential, chain_of},
     error::Answer,
     files::Files,
+    home::Home,
     limits::MAX_REPLY_BYTES,
     map::{MapCache, Route},
     node_channels::NodeChannels,
@@ -201,35 +202,52 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn resolve(&self) -> Result<Route, Error> {
-        self.shared.route("find the account's shard").await
+        self.shared.route(self.shared.home.into(), "find the account's shard").await
     }
 
-    /// The account's files.
+    /// A home, for calls to the modules that serve it; `None` is the account's own.
+    pub fn home(&self, of: Option<HomeId>) -> Home {
+        let shared = Arc::clone(&self.shared);
+        let id = of.unwrap_or(shared.home.into());
+        Home { shared, id }
+    }
+
+    /// The account's own files.
     pub fn files(&self) -> Files {
-        Files::new(Arc::clone(&self.shared))
+        Files::new(self.home(None))
+    }
+
+    /// The files of any home.
+    pub fn files_of(&self, home: HomeId) -> Files {
+        Files::new(self.home(Some(home)))
     }
 }
 
 impl Shared {
-    /// The route to the home, asking the registry only when no map is known.
-    pub(crate) async fn route(&self, action: &str) -> Result<Route, Error> {
-        let known = self.maps().route(self.home);
+    /// The route to a home, asking the registry only when no map is known.
+    pub(crate) async fn route(&self, home: HomeId, action: &str) -> Result<Route, Error> {
+        let known = self.maps().route(home);
         match known {
             Some(route) => Ok(route),
             None => {
                 let epoch = self.maps().epoch();
-                self.ask_registry(action, epoch).await?;
+                self.ask_registry(home, action, epoch).await?;
                 // A passing reason, so that callers wait for the first groups of a new cluster.
                 let reason = Reason::NotReady;
                 let none = || Answer::Refused { reason, newer: None }.into_error(action, Duration::ZERO);
-                self.maps().route(self.home).ok_or_else(none)
+                self.maps().route(home).ok_or_else(none)
             }
         }
     }
 
     /// Asks for a map at least this new and takes it.
-    pub(crate) async fn ask_registry(&self, action: &str, at_least: MapEpoch) -> Result<(), Error> {
-        let home = self.home.as_bytes().to_vec();
+    pub(crate) async fn ask_registry(
+        &self,
+        home: HomeId,
+        action: &str,
+        at_least: MapEpoch,
+    ) -> Result<(), Error> {
+        let home = home.as_bytes().to_vec();
         let reply = self.registries.call(action, Repeat::Safe, |channel| {
             let request = pb::ResolveRequest { home: home.clone().into(), min_map_epoch: at_least.0 };
             let mut directory = DirectoryClient::new(channel).max_decoding_message_size(MAX_REPLY_BYTES);

@@ -1,6 +1,6 @@
 //! The client of Holdfast: an SDK for clients and operators, and the command line over it.
 //!
-//! - [`Client`]: a client key of an account; its files through [`Client::files`]
+//! - [`Client`]: a client key of an account; its files through [`Client::files`], other homes and modules through [`Client::home`]
 //! - [`Operator`]: an operator's credential; what it signs and sees
 //! - [`config`]: named contexts in one file; [`credential`]: the directories that they point to
 //! - [`cli`]: the `holdfast` program
@@ -14,6 +14,7 @@ pub mod config;
 pub mod credential;
 mod error;
 pub mod files;
+mod home;
 pub mod limits;
 pub mod map;
 mod node_channels;
@@ -27,6 +28,7 @@ mod voters;
 
 pub use client::{Client, ClientInfo, Registering};
 pub use error::{Error, ErrorKind};
+pub use home::Home;
 pub use operator::Operator;
 pub use registries::Registries;
 pub use storage::StorageError;

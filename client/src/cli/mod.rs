@@ -56,9 +56,8 @@ enum Command {
     /// Register this machine as a client of an account, and look after its certificate
     #[command(subcommand)]
     Client(client::Command),
-    /// The account's files: put, get, list, remove
-    #[command(subcommand)]
-    Files(files::Command),
+    /// Files, the account's own or an organisation's: put, get, list, remove
+    Files(files::Args),
     /// How the cluster is, for operators
     Status(status::Args),
     /// Machines: who is in, who waits, who may come, who is banned
@@ -132,7 +131,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 async fn dispatch(app: App, command: Command) -> Result<(), Failure> {
     match command {
         Command::Client(command) => client::run(app, command).await,
-        Command::Files(command) => files::run(&app, command).await,
+        Command::Files(args) => files::run(&app, args).await,
         Command::Status(args) => status::run(&app, &args).await,
         Command::Node(command) => node::run(&app, command).await,
         Command::Ticket(command) => one_time::run_ticket(&app, command).await,

@@ -16,15 +16,13 @@ use tokio::{
 };
 
 use super::{
-    File, FileError, FileName, Files, OnProgress, Progress,
-    call::{Tries, new_command, no_reply},
-    content::len,
-    file_of, io,
+    File, FileError, FileName, Files, OnProgress, Progress, call::client, content::len, file_of, io,
     put::blocking,
 };
 use crate::{
     Error,
     error::Answer,
+    home::{Tries, new_command, no_reply},
     limits::{CALL_TIMEOUT, CHUNKS_IN_FLIGHT},
     storage,
 };
@@ -99,7 +97,7 @@ impl Files {
         let action = format!("get {name}");
         let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let writing = start_writer(receiver, writer);
-        let mut tries = self.tries(&action);
+        let mut tries = self.home.tries(&action);
         let mut download =
             Download { name, action: &action, chunks: sender, on_progress, file: None, received: 0 };
         let ended = loop {
@@ -130,10 +128,10 @@ impl Files {
 impl Download<'_> {
     /// One stream, from what was received so far to the end.
     async fn stream(&mut self, files: &Files, tries: &mut Tries<'_>) -> Result<(), Ended> {
-        let (mut client, route) = tries.connect(new_command()?).await?;
+        let (channel, route) = tries.connect(new_command()?).await?;
         let name = Bytes::copy_from_slice(self.name.as_bytes());
         let request = pb::GetRequest { route: Some(route), name, offset: self.received };
-        let opened = tokio::time::timeout(CALL_TIMEOUT, client.get(request)).await;
+        let opened = tokio::time::timeout(CALL_TIMEOUT, client(channel).get(request)).await;
         let interrupted = |status: tonic::Status| Ended::Interrupted(Answer::of(&status));
         let silent = |_| Ended::Interrupted(no_reply());
         let mut messages = opened.map_err(silent)?.map_err(interrupted)?.into_inner();

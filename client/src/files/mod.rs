@@ -1,4 +1,4 @@
-//! The account's files: put, get, list, stat, remove, usage; single ones and whole trees.
+//! The files of a home, the account's own or an organisation's: put, get, list, stat, remove, usage; single ones and whole trees.
 //!
 //! Transfers use bounded memory and are tried again within the client's patience. Content is hashed where it is read and checked
 //! where it is written; a transfer is done when both ends agree on the hash.
@@ -11,7 +11,7 @@ mod put;
 mod resume;
 mod tree;
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use holdfast_domain::{Sha256Hash, UnixMs};
 use holdfast_files_api::v1 as pb;
@@ -21,7 +21,7 @@ pub use get::Target;
 pub use name::{FileName, NameError};
 pub use tree::{GetTree, OnEvent, PutTree, TreeEvent, TreeReport};
 
-use crate::{Error, StorageError, client::Shared};
+use crate::{Error, StorageError, home::Home};
 
 /// What the service says of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct File {
     pub modified: UnixMs,
 }
 
-/// What an account uses.
+/// What a home uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes stored.
@@ -105,15 +105,15 @@ pub enum FileError {
     Worker,
 }
 
-/// The files of one account.
+/// The files of one home.
 #[derive(Clone)]
 pub struct Files {
-    shared: Arc<Shared>,
+    home: Home,
 }
 
 impl Files {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(crate) const fn new(home: Home) -> Self {
+        Self { home }
     }
 }
 

@@ -18,7 +18,7 @@ use tonic::{Response, Status, transport::Channel};
 
 use super::{
     File, FileError, FileName, Files, OnProgress, Progress,
-    call::{Tries, new_command, no_reply},
+    call::client,
     content::{Source, len},
     file_of,
     resume::{ResumeStore, UploadKey},
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     Error,
     error::Answer,
+    home::{Tries, new_command, no_reply},
     limits::{APPEND_CALL_BYTES, CALL_TIMEOUT, CHUNKS_IN_FLIGHT, SMALL_FILE_BYTES},
     time::now,
 };
@@ -101,12 +102,12 @@ impl Files {
         on_progress: OnProgress<'_>,
     ) -> Result<File, Error> {
         let action = format!("put {name}");
-        let path_key = UploadKey::of(name, source.path(), source.metadata())?;
-        let store = ResumeStore::new(self.shared.uploads_dir.clone());
+        let path_key = UploadKey::of(self.home.id(), name, source.path(), source.metadata())?;
+        let store = ResumeStore::new(self.home.shared.uploads_dir.clone());
         let id = store.begin(&path_key, now())?;
         let size = source.size();
         let mut upload = Upload { name, action: &action, store, key: path_key, id, renewed: false, size };
-        let mut tries = self.tries(&action);
+        let mut tries = self.home.tries(&action);
         let mut source = Some(source);
         self.append_all(&mut upload, &mut tries, &mut source, on_progress).await?;
         let source = source.take().ok_or(FileError::Worker)?;
@@ -154,14 +155,14 @@ impl Files {
     }
 
     async fn begin(&self, upload: &Upload<'_>, tries: &mut Tries<'_>) -> Result<u64, Error> {
-        let call = |mut client: FilesClient<Channel>, route| {
+        let call = |channel, route| {
             let request = pb::BeginRequest {
                 route: Some(route),
                 name: Bytes::copy_from_slice(upload.name.as_bytes()),
                 size: upload.size,
                 upload_id: upload.id_bytes(),
             };
-            async move { client.begin(request).await }
+            async move { client(channel).begin(request).await }
         };
         let pb::BeginReply { durable_bytes } = tries.unary(new_command()?, call).await?;
         upload.check_durable(durable_bytes)
@@ -178,7 +179,7 @@ impl Files {
         let mut offset = from;
         while offset < upload.size {
             let to = upload.size.min(offset.saturating_add(APPEND_CALL_BYTES));
-            let (client, route) = tries.connect(new_command()?).await?;
+            let (channel, route) = tries.connect(new_command()?).await?;
             let first = pb::AppendRequest {
                 route: Some(route),
                 upload_id: upload.id_bytes(),
@@ -187,7 +188,7 @@ impl Files {
             };
             let reading = source.take().ok_or(FileError::Worker)?;
             let span = (offset, to, upload.size);
-            let (returned, reply) = append_once(client, first, reading, span, on_progress).await?;
+            let (returned, reply) = append_once(client(channel), first, reading, span, on_progress).await?;
             *source = Some(returned);
             match reply {
                 Ok(pb::AppendReply { durable_bytes }) => {
@@ -210,13 +211,13 @@ impl Files {
         tries: &mut Tries<'_>,
         sha256: Sha256Hash,
     ) -> Result<pb::CommitReply, Error> {
-        let call = |mut client: FilesClient<Channel>, route| {
+        let call = |channel, route| {
             let request = pb::CommitRequest {
                 route: Some(route),
                 upload_id: upload.id_bytes(),
                 sha256: Bytes::copy_from_slice(sha256.as_bytes()),
             };
-            async move { client.commit(request).await }
+            async move { client(channel).commit(request).await }
         };
         tries.unary(new_command()?, call).await
     }

@@ -3,7 +3,7 @@
 
 use std::{fs::Metadata, os::unix::fs::MetadataExt as _, path::PathBuf};
 
-use holdfast_domain::{Sha256Hash, UnixMs, UploadId, codec};
+use holdfast_domain::{HomeId, Sha256Hash, UnixMs, UploadId, codec};
 use holdfast_keys::{EntropyError, random_array};
 use serde::{Deserialize, Serialize};
 
@@ -26,15 +26,26 @@ struct Record {
 }
 
 impl UploadKey {
-    /// Of a local file under a name; another size or modification time makes another upload.
-    pub(super) fn of(name: &FileName, path: &std::path::Path, metadata: &Metadata) -> Result<Self, Error> {
+    /// Of a local file under a name in a home; another size or modification time makes another upload.
+    pub(super) fn of(
+        home: HomeId,
+        name: &FileName,
+        path: &std::path::Path,
+        metadata: &Metadata,
+    ) -> Result<Self, Error> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let path = absolute.as_os_str().as_encoded_bytes();
-        Self::of_parts(name, path, metadata.len(), (metadata.mtime(), metadata.mtime_nsec()))
+        Self::of_parts(home, name, path, metadata.len(), (metadata.mtime(), metadata.mtime_nsec()))
     }
 
-    fn of_parts(name: &FileName, path: &[u8], size: u64, modified: (i64, i64)) -> Result<Self, Error> {
-        Ok(Self(Sha256Hash::of(&codec::encode(&(name.as_bytes(), path, size, modified))?)))
+    fn of_parts(
+        home: HomeId,
+        name: &FileName,
+        path: &[u8],
+        size: u64,
+        modified: (i64, i64),
+    ) -> Result<Self, Error> {
+        Ok(Self(Sha256Hash::of(&codec::encode(&(home, name.as_bytes(), path, size, modified))?)))
     }
 }
 
@@ -99,8 +110,10 @@ pub(super) fn new_upload() -> Result<UploadId, EntropyError> {
 mod tests {
     use super::*;
 
+    const HOME: HomeId = HomeId::Account(holdfast_domain::AccountId::new([1; 16]));
+
     fn key(name: &[u8], path: &[u8], size: u64, modified: (i64, i64)) -> UploadKey {
-        UploadKey::of_parts(&FileName::new(name.to_vec()).unwrap(), path, size, modified).unwrap()
+        UploadKey::of_parts(HOME, &FileName::new(name.to_vec()).unwrap(), path, size, modified).unwrap()
     }
 
     #[test]

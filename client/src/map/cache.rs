@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use holdfast_domain::{
-    AccountId, ClusterId, Lineage, MapEpoch, ShardMap, Signed, codec,
+    ClusterId, HomeId, Lineage, MapEpoch, ShardMap, Signed, codec,
     map::{MAX_MAP, MapError},
 };
 use holdfast_keys::{P256Public, labels, sign::VerifyError, verify_value};
@@ -125,7 +125,7 @@ impl MapCache {
     }
 
     /// Who serves a home.
-    pub fn route(&self, home: AccountId) -> Option<Route> {
+    pub fn route(&self, home: impl Into<HomeId>) -> Option<Route> {
         Route::find(self.newest.as_ref()?, self.cluster, home)
     }
 
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_route_leads_to_voters_only() {
-        let route = Route::find(&map(0, 3), CLUSTER, AccountId::new([5; 16])).unwrap();
+        let route = Route::find(&map(0, 3), CLUSTER, holdfast_domain::AccountId::new([5; 16])).unwrap();
         assert_eq!((route.group, route.epoch, route.replicas.len()), (GroupId(1), MapEpoch(3), 1));
     }
 

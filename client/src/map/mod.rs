@@ -4,7 +4,7 @@ mod cache;
 
 pub use cache::{MapCache, MapRefused, Offer};
 
-use holdfast_domain::{AccountId, ClusterId, GroupId, MapEpoch, NodeId, ReplicaState, ShardMap, Slot};
+use holdfast_domain::{ClusterId, GroupId, HomeId, MapEpoch, NodeId, ReplicaState, ShardMap, Slot};
 
 /// One server of a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ pub struct Route {
 
 impl Route {
     /// The route to a home; `None` while no voter of any group serves its slot.
-    pub fn find(map: &ShardMap, cluster: ClusterId, home: AccountId) -> Option<Self> {
+    pub fn find(map: &ShardMap, cluster: ClusterId, home: impl Into<HomeId>) -> Option<Self> {
         let group = map.group_of(Slot::of_home(cluster, home))?;
         let voters = group.replicas.iter().filter(|replica| replica.state == ReplicaState::Voter);
         let replicas: Vec<_> =

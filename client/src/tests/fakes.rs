@@ -11,7 +11,7 @@ use holdfast_certs::{
     SubjectKey, csr, incoming, testing::TestCluster,
 };
 use holdfast_domain::{
-    AccountId, ClientId, GroupDescriptor, GroupId, Home, InvitePublic, Lineage, MapEpoch, NodeId,
+    AccountId, ClientId, GroupDescriptor, GroupId, Home, HomeId, InvitePublic, Lineage, MapEpoch, NodeId,
     OperatorName, Reason, ReplicaDescriptor, ReplicaId, ReplicaState, RootHash, Sha256Hash, ShardEpoch,
     ShardMap, Signature64, Signed, SpiffeSubject, map::even_slots,
 };
@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) uploads: BTreeMap<Vec<u8>, (Vec<u8>, u64, Vec<u8>)>,
     pub(super) calls: Vec<&'static str>,
     pub(super) commands: Vec<Vec<u8>>,
+    /// Whose home each call addressed; `None` for the caller's own.
+    pub(super) homes: Vec<Option<HomeId>>,
     /// Bytes that appends brought.
     pub(super) appended: usize,
     /// Addresses of the registry's members, as Bootstrap names them.
@@ -206,6 +208,7 @@ impl Fake {
         let mut state = self.state();
         state.calls.push(name);
         state.commands.push(route.command_id.to_vec());
+        state.homes.push(route.home.as_ref().map(|home| home.try_into().unwrap()));
         match state.faults.front().cloned() {
             Some(Fault::Refuse(reason)) => {
                 state.faults.pop_front();

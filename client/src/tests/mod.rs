@@ -6,7 +6,7 @@ mod voters;
 use std::{os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
 use fakes::{Fake, Fault};
-use holdfast_domain::{Reason, RootHash};
+use holdfast_domain::{OrgId, Reason, RootHash};
 use holdfast_keys::{OneTime, OneTimeKind};
 
 use crate::{
@@ -111,6 +111,25 @@ async fn small_and_large_files_come_back_as_they_were() {
     assert_eq!((bench.calls("put_small"), bench.calls("commit")), (3, 2));
     let left = std::fs::read_dir(bench.dir.path().join("client/uploads")).unwrap().count();
     assert_eq!(left, 0, "finished uploads are forgotten");
+}
+
+#[tokio::test]
+async fn every_call_about_an_organisations_files_names_its_home() {
+    let bench = Bench::new().await;
+    let org = OrgId::new([7; 16]);
+    let files = bench.client.files_of(org.into());
+    for len in [1, LARGE] {
+        files.put(&name("n"), &bench.local("source", &content(len)), &|_| ()).await.unwrap();
+        let target = Target::File(bench.dir.path().join("target"));
+        files.get(&name("n"), target, &|_| ()).await.unwrap();
+    }
+    files.list(b"").next_page().await.unwrap();
+    files.usage().await.unwrap();
+    files.remove(&name("n")).await.unwrap();
+    let homes = std::mem::take(&mut bench.fake.state().homes);
+    assert!(homes.len() >= 9 && homes.iter().all(|home| *home == Some(org.into())), "{homes:?}");
+    bench.files().usage().await.unwrap();
+    assert_eq!(bench.fake.state().homes, [None]);
 }
 
 #[tokio::test]

@@ -4,10 +4,9 @@ use std::{ffi::OsString, fmt::Write as _, os::unix::ffi::OsStrExt as _};
 
 use serde_json::json;
 
-use super::{Ls, file_json, name_of};
+use super::{Ls, Place, file_json, name_of};
 use crate::{
     cli::{
-        app::App,
         failure::Failure,
         output::{Format, write_out},
         table::facts,
@@ -18,14 +17,14 @@ use crate::{
 };
 
 /// Page by page, so that memory does not grow with the account.
-pub(super) async fn run(app: &App, args: Ls) -> Result<(), Failure> {
+pub(super) async fn run(at: &Place<'_>, args: Ls) -> Result<(), Failure> {
     let Ls { prefix, long } = args;
-    let mut listing = app.client().await?.files().list(prefix.as_bytes());
+    let mut listing = at.files().await?.list(prefix.as_bytes());
     while let Some(page) = listing.next_page().await? {
         let mut text = String::new();
         for file in &page {
             // Writing to a string cannot fail.
-            let _ = match (app.output, long) {
+            let _ = match (at.app.output, long) {
                 (Format::Json, _) => writeln!(text, "{}", file_json(file)),
                 (Format::Human, true) => writeln!(text, "{}", long_line(file)),
                 (Format::Human, false) => writeln!(text, "{}", file.name),
@@ -43,8 +42,8 @@ fn long_line(file: &File) -> String {
     format!("{:>12}  {}  {short}  {name}", show_size(*size), rfc3339(*modified))
 }
 
-pub(super) async fn stat(app: &App, name: OsString) -> Result<(), Failure> {
-    let file = app.client().await?.files().stat(&name_of(name)?).await?;
+pub(super) async fn stat(at: &Place<'_>, name: OsString) -> Result<(), Failure> {
+    let file = at.files().await?.stat(&name_of(name)?).await?;
     let human = || {
         facts(&[
             ("name", file.name.to_string()),
@@ -53,11 +52,11 @@ pub(super) async fn stat(app: &App, name: OsString) -> Result<(), Failure> {
             ("modified", rfc3339(file.modified)),
         ])
     };
-    app.output.print(human, || json!({ "file": file_json(&file) }))
+    at.app.output.print(human, || json!({ "file": file_json(&file) }))
 }
 
-pub(super) async fn usage(app: &App) -> Result<(), Failure> {
-    let Usage { used_bytes, quota_bytes, files } = app.client().await?.files().usage().await?;
+pub(super) async fn usage(at: &Place<'_>) -> Result<(), Failure> {
+    let Usage { used_bytes, quota_bytes, files } = at.files().await?.usage().await?;
     let percent = used_bytes.saturating_mul(100).checked_div(quota_bytes).unwrap_or(0);
     let human = || {
         facts(&[
@@ -66,6 +65,7 @@ pub(super) async fn usage(app: &App) -> Result<(), Failure> {
             ("files", files.to_string()),
         ])
     };
-    app.output
+    at.app
+        .output
         .print(human, || json!({ "used_bytes": used_bytes, "quota_bytes": quota_bytes, "files": files }))
 }

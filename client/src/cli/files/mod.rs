@@ -8,12 +8,13 @@ mod remove;
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::Subcommand;
+use holdfast_domain::OrgId;
 use serde_json::{Value, json};
 
 use super::{app::App, failure::Failure, progress::Bar};
 use crate::{
     Error,
-    files::{File, FileError, FileName, TreeEvent, TreeReport},
+    files::{File, FileError, FileName, Files, TreeEvent, TreeReport},
     limits::MAX_JOBS,
 };
 
@@ -35,8 +36,17 @@ Examples:
   holdfast files get -r www ./site                           # every file under www/ to ./site/PATH
   holdfast files get -r '' ./everything";
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Files of this organisation [default: the account's own]
+    #[arg(long, global = true, value_name = "ORG_ID")]
+    home: Option<OrgId>,
+    #[command(subcommand)]
+    command: Command,
+}
+
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+enum Command {
     /// Upload files, replacing what had their names
     #[command(after_help = PUT)]
     Put(Put),
@@ -59,12 +69,12 @@ pub(super) enum Command {
         after_help = "Examples:\n  holdfast files rm old.txt older.txt\n  holdfast files rm -r reports/2024"
     )]
     Rm(Rm),
-    /// Show how much the account stores and may store
+    /// Show how much is stored and may be stored
     Usage,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Put {
+struct Put {
     /// Local files; with -r folders too
     #[arg(required = true, value_name = "SRC")]
     sources: Vec<PathBuf>,
@@ -82,7 +92,7 @@ pub(super) struct Put {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Get {
+struct Get {
     /// The file; with -r the prefix of names
     name: OsString,
     /// Folder for -r
@@ -99,7 +109,7 @@ pub(super) struct Get {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Ls {
+struct Ls {
     /// Whole components: `a/b` lists what is under a/b/
     #[arg(default_value = "", hide_default_value = true)]
     prefix: OsString,
@@ -109,7 +119,7 @@ pub(super) struct Ls {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Rm {
+struct Rm {
     /// The files; with -r prefixes
     #[arg(required = true)]
     names: Vec<OsString>,
@@ -121,20 +131,35 @@ pub(super) struct Rm {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Jobs {
+struct Jobs {
     /// Transfers at a time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_JOBS)))]
     jobs: u16,
 }
 
-pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(app: &App, args: Args) -> Result<(), Failure> {
+    let Args { home, command } = args;
+    let at = Place { app, home };
     match command {
-        Command::Put(args) => put::run(app, args).await,
-        Command::Get(args) => get::run(app, args).await,
-        Command::Ls(args) => list::run(app, args).await,
-        Command::Stat { name } => list::stat(app, name).await,
-        Command::Rm(args) => remove::run(app, args).await,
-        Command::Usage => list::usage(app).await,
+        Command::Put(args) => put::run(&at, args).await,
+        Command::Get(args) => get::run(&at, args).await,
+        Command::Ls(args) => list::run(&at, args).await,
+        Command::Stat { name } => list::stat(&at, name).await,
+        Command::Rm(args) => remove::run(&at, args).await,
+        Command::Usage => list::usage(&at).await,
+    }
+}
+
+/// Whose files a command is about.
+struct Place<'a> {
+    app: &'a App,
+    home: Option<OrgId>,
+}
+
+impl Place<'_> {
+    async fn files(&self) -> Result<Files, Failure> {
+        let client = self.app.client().await?;
+        Ok(self.home.map_or_else(|| client.files(), |org| client.files_of(org.into())))
     }
 }
 

@@ -4,18 +4,18 @@ use std::{os::unix::ffi::OsStrExt as _, path::Path, sync::OnceLock};
 
 use serde_json::json;
 
-use super::{Put, add, file_json, finish, name_of, on_event};
+use super::{Place, Put, add, file_json, finish, name_of, on_event};
 use crate::{
     Error,
     cli::{app::App, failure::Failure, progress::Bar, units::show_size},
     files::{FileError, FileName, Files, Progress, PutTree, TreeReport},
 };
 
-pub(super) async fn run(app: &App, args: Put) -> Result<(), Failure> {
+pub(super) async fn run(at: &Place<'_>, args: Put) -> Result<(), Failure> {
     let Put { sources, name, recursive, prefix, jobs } = args;
     if let (Some(name), [source]) = (&name, sources.as_slice()) {
         let name = name_of(name.clone())?;
-        return one(app, &app.client().await?.files(), &name, source).await;
+        return one(at.app, &at.files().await?, &name, source).await;
     }
     if name.is_some() {
         return Err(Failure::Usage("--as names one file: give one SRC, or use --prefix".to_owned()));
@@ -24,9 +24,9 @@ pub(super) async fn run(app: &App, args: Put) -> Result<(), Failure> {
     if !recursive && let Some(dir) = sources.iter().find(|source| source.is_dir()) {
         return Err(Failure::Usage(format!("{} is a folder: use -r", dir.display())));
     }
-    let files = app.client().await?.files();
+    let files = at.files().await?;
     if !recursive && let [source] = sources.as_slice() {
-        return one(app, &files, &default_name(&prefix, source)?, source).await;
+        return one(at.app, &files, &default_name(&prefix, source)?, source).await;
     }
     let bar = Bar::new("uploaded");
     let mut all = TreeReport::default();
@@ -42,7 +42,7 @@ pub(super) async fn run(app: &App, args: Put) -> Result<(), Failure> {
         }
     }
     drop(bar);
-    finish(app, "uploaded", all)
+    finish(at.app, "uploaded", all)
 }
 
 async fn one(app: &App, files: &Files, name: &FileName, source: &Path) -> Result<(), Failure> {

@@ -4,28 +4,28 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use serde_json::json;
 
-use super::{Rm, add, finish, name_of, on_event};
+use super::{Place, Rm, add, finish, name_of, on_event};
 use crate::{
-    cli::{app::App, failure::Failure, progress::Bar},
+    cli::{failure::Failure, progress::Bar},
     files::TreeReport,
 };
 
-pub(super) async fn run(app: &App, args: Rm) -> Result<(), Failure> {
+pub(super) async fn run(at: &Place<'_>, args: Rm) -> Result<(), Failure> {
     let Rm { names, recursive, jobs } = args;
     if recursive {
-        let files = app.client().await?.files();
+        let files = at.files().await?;
         let bar = Bar::new("removed");
         let mut all = TreeReport::default();
         for prefix in names {
             add(&mut all, files.remove_tree(prefix.as_bytes(), jobs.jobs, &on_event(&bar)).await?);
         }
         drop(bar);
-        return finish(app, "removed", all);
+        return finish(at.app, "removed", all);
     }
     let names = names.into_iter().map(name_of).collect::<Result<Vec<_>, _>>()?;
-    let files = app.client().await?.files();
+    let files = at.files().await?;
     for name in &names {
         files.remove(name).await?;
     }
-    app.output.print(|| format!("{} files removed\n", names.len()), || json!({ "files": names.len() }))
+    at.app.output.print(|| format!("{} files removed\n", names.len()), || json!({ "files": names.len() }))
 }
