@@ -24,6 +24,7 @@ pub mod rules;
 pub mod server;
 pub mod telemetry;
 
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use bans::BanList;

@@ -22,11 +22,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("consensus", &["certs", "proto"]),
     ("sys-core", &["authz", "certs", "store", "proto"]),
     ("enrol", &["tpm-node", "certs", "proto"]),
+    ("accounts-api", &["proto"]),
+    ("accounts", &["sys-core", "accounts-api"]),
     ("files-api", &["proto"]),
     ("files", &["sys-core", "files-api"]),
-    ("client", &["enrol", "certs", "proto", "files-api"]),
+    ("client", &["enrol", "certs", "proto", "accounts-api", "files-api"]),
     ("registry", &["consensus", "enrol", "sys-core", "registry-state"]),
-    ("shard-node", &["consensus", "enrol", "sys-core", "files"]),
+    ("shard-node", &["consensus", "enrol", "sys-core", "accounts", "files"]),
     ("architecture", &[]),
 ];
 
@@ -125,6 +127,22 @@ fn pure_crates_stay_pure() {
     for (name, banned) in PURE {
         for library in *banned {
             assert!(!direct[*name].contains(*library), "{name} must not use {library}");
+        }
+    }
+}
+
+#[test]
+fn what_tests_stand_on_is_in_no_program() {
+    let metadata = metadata();
+    for package in metadata.workspace_packages() {
+        let shipped = package.dependencies.iter().filter(|used| used.kind != DependencyKind::Development);
+        for used in shipped.filter(|used| used.name.starts_with("holdfast-")) {
+            let enabled = used.features.iter().any(|feature| feature.contains("testing"));
+            assert!(!enabled, "{} must not enable {}/testing", package.name, used.name);
+        }
+        for (feature, enables) in &package.features {
+            let hidden = feature != "testing" && enables.iter().any(|enabled| enabled.contains("testing"));
+            assert!(!hidden, "{} enables testing through its feature {feature}", package.name);
         }
     }
 }

@@ -131,6 +131,18 @@ impl From<QueryError> for Refusal {
     }
 }
 
+impl From<KeyError> for Refusal {
+    fn from(error: KeyError) -> Self {
+        Self::new(Reason::Malformed).because(error)
+    }
+}
+
+impl From<KeyError> for tonic::Status {
+    fn from(error: KeyError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
 impl From<QueryError> for tonic::Status {
     fn from(error: QueryError) -> Self {
         Refusal::from(error).into()
