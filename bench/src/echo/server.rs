@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -11,14 +12,17 @@ use holdfast_certs::{
     AcceptLimits, ClientAuth, Connections, PinnedPeers, ServerTls, incoming, testing::TestCluster,
 };
 use holdfast_files_api::v1::files_server::FilesServer;
-use holdfast_sys_core::{BanList, Clock, PlatformServer};
+use holdfast_sys_core::{
+    BanList, Clock, PlatformServer,
+    gate::{Gated, OwnHomes},
+};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
     sync::{mpsc, oneshot},
 };
 
-use super::{MAX_MESSAGE, SERVER, cluster, stub::Stub};
+use super::{MAX_MESSAGE, SERVER, cluster, home::Nowhere, stub::Stub};
 use crate::{measure::cpu, output};
 
 /// What is between the connection and the handler.
@@ -122,6 +126,12 @@ async fn serve(listener: TcpListener, tls: ServerTls, layer: Layer) -> anyhow::R
             let server = PlatformServer::builder(trust_domain, BanList::new(), PinnedPeers::none(), clock)
                 .descriptors(holdfast_files_api::DESCRIPTORS)
                 .service(service)
+                .module(Gated {
+                    module: "files",
+                    policies: holdfast_files::POLICIES,
+                    host: Arc::new(Nowhere),
+                    standings: Arc::new(OwnHomes),
+                })
                 .build()
                 .await?;
             server.health().ready().await;

@@ -1,5 +1,6 @@
 //! The parts of a run, in order: first those that need no processes.
 
+mod decisions;
 mod footprint;
 mod join_cost;
 mod joins;
@@ -36,6 +37,7 @@ pub(crate) const PARTS: &[Part] = &[
         about: "a call through the request layer against a bare one",
         run: request_layer::run,
     },
+    Part { name: "decisions", about: "policies beside rules written by hand", run: decisions::run },
     Part { name: "footprint", about: "memory of idle processes, and a node's start", run: footprint::run },
     Part { name: "joins", about: "attested joins of software TPMs at a real registry", run: joins::run },
     Part { name: "resolves", about: "clients that ask the registry for their shard", run: resolves::run },
