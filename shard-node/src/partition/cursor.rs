@@ -1,6 +1,6 @@
 //! Where a listing goes on: sealed, so that a client can neither read tokens nor ask for other places.
 
-use holdfast_domain::{Reason, codec};
+use holdfast_domain::{HomeId, Reason, codec};
 use holdfast_keys::{LenPrefixed, WrapKey, aead, labels};
 use holdfast_sys_core::{
     errors::Refusal,
@@ -48,7 +48,12 @@ impl Listing<'_> {
     fn context(&self) -> Vec<u8> {
         let Self { key: _, at: HomeRef { home, slot, spec }, client, scan } = self;
         let Scan { prefixes, select: _, bound_to } = scan;
+        let kind: &[u8] = match home {
+            HomeId::Account(_) => b"account",
+            HomeId::Organisation(_) => b"organisation",
+        };
         let context = LenPrefixed::new(labels::CURSOR_KEY)
+            .field(kind)
             .field(home.as_bytes())
             .number(slot.number())
             .number(spec.id.0)

@@ -28,7 +28,7 @@ pub enum HomeId {
 }
 
 impl HomeId {
-    /// The id's bytes, whatever its kind: ids are random, so that kinds cannot meet.
+    /// The id's bytes, whatever its kind. They say where a home is, not which: one that is drawn may be another's of the other kind.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         match self {
             Self::Account(id) => id.as_bytes(),

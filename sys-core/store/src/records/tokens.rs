@@ -9,9 +9,15 @@ use holdfast_keys::{LocatorKey, TokenKey, mac};
 use super::key::{PartitionToken, TOKEN_LEN, Token};
 use crate::limits::{MAX_COMPONENT_BYTES, MAX_COMPONENTS};
 
+/// What comes before the id of an organisation: accounts and organisations draw their ids themselves, so one might draw the other's.
+const ORGANISATION: &[u8] = b"organisation";
+
 /// The token of a partition in keys of its slot.
 pub fn partition_token(key: &LocatorKey, home: impl Into<HomeId>) -> PartitionToken {
-    PartitionToken(mac::token(key, &[home.into().as_bytes()]))
+    PartitionToken(match home.into() {
+        HomeId::Account(id) => mac::token(key, &[id.as_bytes()]),
+        HomeId::Organisation(id) => mac::token(key, &[ORGANISATION, id.as_bytes()]),
+    })
 }
 
 /// A name that cannot be a record's.
@@ -61,10 +67,20 @@ impl Tokenizer {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_domain::{AccountId, OrgId};
+
     use super::*;
 
     fn tokenizer() -> Tokenizer {
         Tokenizer::new(TokenKey::from_bytes([5; 32]))
+    }
+
+    #[test]
+    fn an_organisation_with_the_id_of_an_account_is_another_home() {
+        let key = LocatorKey::from_bytes([7; 32]);
+        let account = partition_token(&key, AccountId::new([1; 16]));
+        assert_eq!(account.0, mac::token(&key, &[&[1; 16]]), "as ever");
+        assert_ne!(account, partition_token(&key, OrgId::new([1; 16])));
     }
 
     #[test]
