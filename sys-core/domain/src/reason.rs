@@ -110,6 +110,8 @@ reasons! {
     QuotaExceeded = "quota_exceeded", "The account's quota would be exceeded.";
     NotFound = "not_found", "No such object, or the caller may not see it.";
     AlreadyExists = "already_exists", "An object of this name exists already.";
+    NotEmpty = "not_empty", "It still holds something that must be removed first.";
+    TooMany = "too_many", "There can be no more of these.";
     Conflict = "conflict", "The object changed meanwhile; try again.";
     HashMismatch = "hash_mismatch", "The content does not have the promised hash.";
     UploadUnknown = "upload_unknown", "The upload is unknown or has expired.";

@@ -19,7 +19,9 @@ pub const fn grpc_code(reason: Reason) -> Code {
         R::AccountTaken | R::AlreadyExists => Code::AlreadyExists,
         R::Conflict => Code::Aborted,
         R::HashMismatch => Code::DataLoss,
-        R::RateLimited | R::QuotaExceeded | R::DiskFull | R::Overloaded => Code::ResourceExhausted,
+        R::RateLimited | R::QuotaExceeded | R::TooMany | R::DiskFull | R::Overloaded => {
+            Code::ResourceExhausted
+        }
         R::NoQuorum | R::NotReady => Code::Unavailable,
         R::UnknownMethod => Code::Unimplemented,
         R::Internal => Code::Internal,
