@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use holdfast_store::records::TablespaceSpec;
 use holdfast_sys_core::{
-    gate::{Gated, OwnHomes},
+    gate::{Gated, OwnHomes, StandingSource},
+    module::PartitionHost,
     server::Builder,
 };
 
@@ -12,14 +13,26 @@ use crate::partition::{NodeHost, tablespace};
 
 /// Tablespace of the files module. Numbers are given once and for ever.
 const FILES: TablespaceSpec = tablespace(1, "files", "files");
+// Further tablespaces go above this line; `holdfast module new` adds them there.
 
 /// Mounts every module behind the server's guard and gates, each bound to its own tablespace.
 #[must_use]
 pub fn mount(server: Builder, host: &Arc<NodeHost>) -> Builder {
-    server.descriptors(holdfast_files_api::DESCRIPTORS).service(holdfast_files::server()).module(Gated {
-        module: "files",
-        policies: holdfast_files::POLICIES,
-        host: host.bind(FILES),
-        standings: Arc::new(OwnHomes),
-    })
+    let standings: Arc<dyn StandingSource> = Arc::new(OwnHomes);
+    server.descriptors(holdfast_files_api::DESCRIPTORS).service(holdfast_files::server()).module(gated(
+        "files",
+        holdfast_files::POLICIES,
+        host.bind(FILES),
+        &standings,
+    ))
+    // Further modules go above this line; `holdfast module new` adds them there.
+}
+
+fn gated(
+    module: &'static str,
+    policies: &'static str,
+    host: Arc<dyn PartitionHost>,
+    standings: &Arc<dyn StandingSource>,
+) -> Gated {
+    Gated { module, policies, host, standings: Arc::clone(standings) }
 }

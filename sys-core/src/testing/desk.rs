@@ -14,8 +14,7 @@ use tower_service::Service;
 use super::{Local, MemoryHome, MemoryHost, Standings};
 use crate::{
     BanList, Clock, PlatformServer,
-    gate::{Gated, StandingSource},
-    module::PartitionHost,
+    gate::Gated,
     rules::{RuleError, RuleTable},
     server::StartError,
 };
@@ -26,7 +25,7 @@ const QUOTA_BYTES: u64 = 1 << 30;
 /// One module as a server would serve it: each call goes through the guard and the gate to the handler, and from there to homes in memory.
 ///
 /// ```ignore
-/// let desk = Desk::open(api::DESCRIPTORS, notes::server(), notes::gated).await?;
+/// let desk = Desk::open("notes", notes::POLICIES, api::DESCRIPTORS, notes::server()).await?;
 /// desk.member(ANN, Role::User);
 /// let mut ann = NotesClient::new(desk.client(ANN));
 /// ann.create(..).await?;
@@ -61,14 +60,15 @@ impl Desk {
     /// The organisation that [`Self::member`] gives roles in.
     pub const ORG: HomeId = HomeId::Organisation(OrgId::new([0x0a; 16]));
 
-    /// Serves a module: its descriptors, its service, and the function that a node calls for the rest.
+    /// Serves a module: its name in its `.proto`, its policies, its descriptors and its service.
     ///
     /// # Errors
     /// See [`DeskError`].
     pub async fn open<S>(
+        module: &'static str,
+        policies: &'static str,
         descriptors: &'static [u8],
         service: S,
-        gated: impl FnOnce(Arc<dyn PartitionHost>, Arc<dyn StandingSource>) -> Gated,
     ) -> Result<Self, DeskError>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = std::convert::Infallible>
@@ -80,11 +80,16 @@ impl Desk {
         S::Future: Send + 'static,
     {
         let (host, standings) = (MemoryHost::empty(), Standings::none());
-        let gated = gated(Arc::<MemoryHost>::clone(&host), Arc::<Standings>::clone(&standings));
+        let gated = Gated {
+            module,
+            policies,
+            host: Arc::<MemoryHost>::clone(&host),
+            standings: Arc::<Standings>::clone(&standings),
+        };
         let rules = RuleTable::from_descriptors(&[descriptors])?;
-        let module = rules.modules().iter().find(|module| module.name == gated.module);
-        let module = Arc::clone(module.ok_or(DeskError::NoModule(gated.module))?);
-        let policies = Policies::compile(&module, gated.policies).map_err(Box::new)?;
+        let declared = rules.modules().iter().find(|declared| declared.name == module);
+        let module = Arc::clone(declared.ok_or(DeskError::NoModule(module))?);
+        let policies = Policies::compile(&module, policies).map_err(Box::new)?;
         #[expect(clippy::expect_used, reason = "a constant")]
         let trust_domain = "test".parse().expect("a trust domain");
         let clock = Clock::new(|| UnixMs(0));

@@ -1,4 +1,4 @@
-use std::{pin::Pin, sync::Arc};
+use std::pin::Pin;
 
 use futures::Stream;
 use holdfast_domain::{AccountId, CommandId, HomeId, Reason, Role};
@@ -14,12 +14,7 @@ use holdfast_sample_api::{
 use tonic::{Request, Response, Status};
 
 use super::*;
-use crate::{
-    Refusal,
-    gate::{Context, Gated, StandingSource},
-    module::PartitionHost,
-    query::RowKey,
-};
+use crate::{Refusal, gate::Context, query::RowKey};
 
 const POLICIES: &str = r#"
     @id("guests-read")
@@ -71,12 +66,8 @@ impl Samples for Service {
     }
 }
 
-fn gated(host: Arc<dyn PartitionHost>, standings: Arc<dyn StandingSource>) -> Gated {
-    Gated { module: "sample", policies: POLICIES, host, standings }
-}
-
 async fn desk() -> Desk {
-    Desk::open(DESCRIPTORS, SamplesServer::new(Service), gated).await.unwrap()
+    Desk::open("sample", POLICIES, DESCRIPTORS, SamplesServer::new(Service)).await.unwrap()
 }
 
 fn route(home: HomeId) -> Option<Route> {
@@ -141,10 +132,7 @@ async fn filters_are_decisions_and_both_answers_are_seen() {
 
 #[tokio::test]
 async fn what_stops_a_server_stops_a_desk() {
-    let other = |host, standings| Gated { module: "other", ..gated(host, standings) };
-    let opened = Desk::open(DESCRIPTORS, SamplesServer::new(Service), other).await;
-    assert!(matches!(opened, Err(DeskError::NoModule("other"))));
-    let none = |host, standings| Gated { policies: "permit(x);", ..gated(host, standings) };
-    let opened = Desk::open(DESCRIPTORS, SamplesServer::new(Service), none).await;
-    assert!(matches!(opened, Err(DeskError::Policies(_))));
+    let open = |module, policies| Desk::open(module, policies, DESCRIPTORS, SamplesServer::new(Service));
+    assert!(matches!(open("other", POLICIES).await, Err(DeskError::NoModule("other"))));
+    assert!(matches!(open("sample", "permit(x);").await, Err(DeskError::Policies(_))));
 }
