@@ -6,6 +6,7 @@ const FILES: &[&str] = &[
     "holdfast/options/v1/rule.proto",
     "holdfast/options/v1/module.proto",
     "holdfast/module/v1/route.proto",
+    "holdfast/module/v1/capabilities.proto",
     "holdfast/consensus/v1/raft.proto",
     "holdfast/registry/v1/enrolment.proto",
     "holdfast/registry/v1/directory.proto",

@@ -1,6 +1,6 @@
 //! Why declarations are refused. Each text names the thing and the way out: whoever reads it is writing a module.
 
-use super::{field::MAX_KEY_FIELDS, method::ROUTE_MESSAGE, options};
+use super::{field::MAX_KEY_FIELDS, method::ROUTE_MESSAGE, options, screen::ScreenProblem};
 
 /// Why there are no rules, so that a server refuses to start.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +159,16 @@ pub enum DeclareError {
         role: &'static str,
         /// What it is.
         found: &'static str,
+    },
+    /// A screen that nobody could be shown.
+    #[error("the screen {path:?} of the package {package} {problem}")]
+    Screen {
+        /// The module's package.
+        package: String,
+        /// Where it says it is.
+        path: String,
+        /// What is wrong with it.
+        problem: ScreenProblem,
     },
     /// An attribute that would have no effect.
     #[error(

@@ -14,6 +14,7 @@ mod gather;
 mod method;
 mod module;
 mod options;
+mod screen;
 mod word;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -24,6 +25,7 @@ pub use error::DeclareError;
 pub use field::MAX_KEY_FIELDS;
 pub use foreign::{HEALTH_SERVICE, REFLECTION_SERVICES};
 pub use method::{Method, ROUTE_FIELD, ROUTE_MESSAGE, ROUTE_NUMBER};
+pub use screen::{MAX_SCREENS, ScreenProblem};
 
 use gather::Gathered;
 

@@ -7,7 +7,7 @@ use holdfast_domain::{EntitySchema, MethodRule, ModuleSchema};
 use super::{
     DeclareError,
     gather::{Declaration, Gathered, Service},
-    word,
+    screen, word,
 };
 use crate::options::v1 as pb;
 
@@ -19,7 +19,8 @@ pub(super) fn assemble(all: &Gathered) -> Result<BTreeMap<String, Arc<ModuleSche
             no_checks(name, service)?;
             continue;
         };
-        if *modules.entry(&service.package).or_insert(module) != module {
+        let first = *modules.entry(&service.package).or_insert(module);
+        if (&first.name, &first.tablespace) != (&module.name, &module.tablespace) {
             return Err(DeclareError::Differ(service.package.clone()));
         }
     }
@@ -31,7 +32,9 @@ pub(super) fn assemble(all: &Gathered) -> Result<BTreeMap<String, Arc<ModuleSche
         return Err(DeclareError::Orphan(message.clone()));
     }
     let schema = |(package, module)| Ok((String::from(package), Arc::new(schema(all, package, module)?)));
-    modules.into_iter().map(schema).collect()
+    let modules = modules.into_iter().map(schema).collect::<Result<_, DeclareError>>()?;
+    screen::apart(&modules)?;
+    Ok(modules)
 }
 
 /// Refuses two packages with the same word, and words that are none.
@@ -60,18 +63,26 @@ fn no_checks(name: &str, service: &Service) -> Result<(), DeclareError> {
 }
 
 fn schema(all: &Gathered, package: &str, module: &pb::Module) -> Result<ModuleSchema, DeclareError> {
-    let pb::Module { name, tablespace } = module;
+    // Screens are those of all services, not of the first one only.
+    let pb::Module { name, tablespace, screens: _ } = module;
     let mut schema = ModuleSchema {
         name: name.clone(),
         tablespace: tablespace.clone(),
         entities: entities(all, package)?,
         methods: BTreeMap::new(),
+        screens: Vec::new(),
     };
-    let services = all.services.values().filter(|service| service.package == package);
-    for method in services.filter(|service| service.module.is_some()).flat_map(|service| &service.methods) {
+    let services: Vec<_> = all
+        .services
+        .values()
+        .filter(|service| service.package == package && service.module.is_some())
+        .collect();
+    for method in services.iter().flat_map(|service| &service.methods) {
         fits(method, &schema)?;
         schema.methods.insert(method.path.clone(), method.rule.clone());
     }
+    let declared = services.iter().filter_map(|service| service.module.as_ref());
+    schema.screens = screen::read(package, declared.flat_map(|module| &module.screens), &schema)?;
     Ok(schema)
 }
 

@@ -3,6 +3,7 @@
 mod entities;
 mod modules;
 mod rules;
+mod screens;
 
 use std::fmt::Write as _;
 

@@ -47,6 +47,7 @@ pub(crate) fn notes() -> ModuleSchema {
                 (format!("/notes.Notes/{action}{entity}"), MethodRule::Check(check(entity, action)))
             })
             .into(),
+        screens: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod map;
 pub mod reason;
 pub mod rule;
 pub mod schema;
+pub mod screen;
 pub mod signed;
 pub mod spiffe;
 pub mod wrap;
@@ -38,6 +39,7 @@ pub use map::{GroupDescriptor, ReplicaDescriptor, ReplicaState, ShardMap, VoterE
 pub use reason::Reason;
 pub use rule::{Audience, Rule};
 pub use schema::{Check, EntitySchema, FieldSchema, FieldType, FieldValue, Fields, MethodRule, ModuleSchema};
+pub use screen::{NotAPath, ScreenPath, ScreenSchema};
 pub use signed::{Signature64, Signed};
 pub use spiffe::{SpiffeId, SpiffeSubject, TrustDomain};
 pub use wrap::{CredentialBlob, KeySubject, WrapRow, WrapTarget, WrappedBlob};

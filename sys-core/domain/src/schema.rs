@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::rule::Rule;
+use crate::{rule::Rule, screen::ScreenSchema};
 
 /// What kind of value a field holds. Identifiers and other bytes are text in lower-case hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,6 +142,8 @@ pub struct ModuleSchema {
     pub entities: Vec<EntitySchema>,
     /// Its methods, by full path (`/package.Service/Method`).
     pub methods: BTreeMap<String, MethodRule>,
+    /// Its screens in order; no two of them are at one place.
+    pub screens: Vec<ScreenSchema>,
 }
 
 impl ModuleSchema {

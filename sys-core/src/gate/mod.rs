@@ -9,6 +9,7 @@
 //! of an open stream.
 
 mod access;
+mod capabilities;
 mod context;
 mod gates;
 mod open;
@@ -18,6 +19,7 @@ mod standing;
 mod tests;
 
 pub use access::HomeAccess;
+pub(crate) use capabilities::CapabilitiesService;
 pub use context::Context;
 pub(crate) use gates::Gates;
 pub use gates::{GateError, Gated};

@@ -16,10 +16,10 @@ use crate::{caller::Caller, errors::Refusal, module::RouteInfo, query::Binding, 
 
 /// Where a request leads, read off its first message.
 #[derive(Debug, Clone, Copy)]
-struct Way {
-    route: RouteInfo,
+pub(super) struct Way {
+    pub(super) route: RouteInfo,
     /// `None` for the caller's own.
-    home: Option<HomeId>,
+    pub(super) home: Option<HomeId>,
     command: Option<CommandId>,
 }
 
@@ -92,7 +92,7 @@ impl Gates {
 }
 
 impl Gate {
-    fn scope(&self, subject: &Subject<'_>, check: &Check) -> Result<Scope, Refusal> {
+    pub(super) fn scope(&self, subject: &Subject<'_>, check: &Check) -> Result<Scope, Refusal> {
         self.policies.scope(subject, check).map_err(|error| {
             tracing::error!(module = self.module.name, error = %holdfast_domain::causes(&error), "no exact scope");
             Refusal::new(Reason::Internal).because(error)

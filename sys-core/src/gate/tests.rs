@@ -1,3 +1,5 @@
+mod capabilities;
+
 use std::{
     collections::BTreeMap,
     convert::Infallible,
@@ -37,7 +39,12 @@ const PROTO: &str = r#"
     import "holdfast/options/v1/module.proto";
     import "holdfast/options/v1/rule.proto";
     service Notes {
-      option (holdfast.options.v1.module) = {name: "notes", tablespace: "notes"};
+      option (holdfast.options.v1.module) = {
+        name: "notes"
+        tablespace: "notes"
+        screens: {path: "/notes", title: "Notes", needs: "Note.get", navigation: true}
+        screens: {path: "/notes/{id}", title: "Note", needs: "Note.watch"}
+      };
       rpc Get(GetRequest) returns (Note) {
         option (holdfast.options.v1.rule) = {check: {action: "get", entity: "Note"}};
       }

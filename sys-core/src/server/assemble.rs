@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, convert::Infallible};
 
 use holdfast_certs::PinnedPeers;
 use holdfast_domain::TrustDomain;
+use holdfast_proto::module::v1::capabilities_server::CapabilitiesServer;
 use http::{Request, Response};
 use tonic::{body::Body, server::NamedService, service::Routes};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
@@ -14,7 +15,7 @@ use crate::{
     authn::Authenticator,
     bans::BanList,
     clock::Clock,
-    gate::{GateError, Gated, Gates},
+    gate::{CapabilitiesService, GateError, Gated, Gates},
     guard::Guard,
     rules::{HEALTH_SERVICE, REFLECTION_SERVICES, RuleError, RuleTable},
 };
@@ -118,7 +119,8 @@ impl Builder {
         self
     }
 
-    /// Adds what a module needs beside its services: its policies, and the homes that they are about.
+    /// Adds what a module needs beside its services: its policies, and the homes that they are about. A server with modules tells its
+    /// callers their capabilities, too.
     #[must_use]
     pub fn module(mut self, gated: Gated) -> Self {
         self.gated.push(gated);
@@ -132,6 +134,11 @@ impl Builder {
     pub async fn build(mut self) -> Result<PlatformServer, StartError> {
         self.services.insert(HEALTH_SERVICE);
         self.services.extend(REFLECTION_SERVICES);
+        let modules = !self.gated.is_empty();
+        if modules {
+            self = self.descriptors(holdfast_proto::DESCRIPTORS);
+            self.services.insert(CapabilitiesServer::<CapabilitiesService>::NAME);
+        }
         let rules = RuleTable::from_descriptors(&self.descriptors)?.restrict(&self.services)?;
         tracing::info!(
             rules = rules.len(),
@@ -153,6 +160,8 @@ impl Builder {
             routes,
         } = self;
         let gates = Gates::new(&rules, gated)?;
+        let routes =
+            if modules { routes.add_service(CapabilitiesService::server(gates.clone())) } else { routes };
         let routes = routes
             .add_service(HealthServer::new(HealthService::from_health_reporter(health.reporter())))
             .add_service(reflection(&descriptors, &services).build_v1()?)
