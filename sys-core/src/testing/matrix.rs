@@ -36,27 +36,21 @@ struct Kind {
 /// A method's line changes when somebody is let further or less far: that is what its golden file is for.
 pub async fn deny_matrix(desk: &Desk) -> String {
     let kinds = kinds();
-    let mut text = format!("{:<40}", "");
+    let mut text = String::new();
     kinds.iter().for_each(|kind| cell(&mut text, kind.name));
+    text.push_str("method\n");
     for (path, rule) in &desk.module.methods {
-        let method = path.rsplit('.').next().unwrap_or(path);
-        trim(&mut text);
-        let _infallible = write!(text, "\n{method:<40}");
         for kind in &kinds {
             cell(&mut text, &outcome(desk, path, rule, kind).await);
         }
+        text.push_str(path.rsplit('.').next().unwrap_or(path));
+        text.push('\n');
     }
-    trim(&mut text);
-    text.push('\n');
     text
 }
 
 fn cell(text: &mut String, of: &str) {
-    let _infallible = write!(text, " {of:<18}");
-}
-
-fn trim(text: &mut String) {
-    text.truncate(text.trim_end().len());
+    let _infallible = write!(text, "{of:<18}");
 }
 
 fn kinds() -> Vec<Kind> {
