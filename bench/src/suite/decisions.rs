@@ -135,6 +135,7 @@ fn notes(name: &str, policies: &str) -> anyhow::Result<Policies> {
         tablespace: name.to_owned(),
         entities: vec![entity],
         methods: [("/notes.v1.Notes/Get".to_owned(), MethodRule::Check(get()))].into(),
+        screens: Vec::new(),
     };
     Policies::compile(&module, policies).context("compiling policies")
 }
