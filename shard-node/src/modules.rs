@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_store::records::TablespaceSpec;
 use holdfast_sys_core::{
-    gate::{Gated, OwnHomes, StandingSource},
+    gate::{Gated, StandingSource},
     module::PartitionHost,
     server::Builder,
 };
@@ -13,18 +13,27 @@ use crate::partition::{NodeHost, tablespace};
 
 /// Tablespace of the files module. Numbers are given once and for ever.
 const FILES: TablespaceSpec = tablespace(1, "files", "files");
+/// Tablespace of the accounts module, which says for all modules who stands how to an organisation's home.
+const ACCOUNTS: TablespaceSpec = tablespace(2, "accounts", "accounts");
 // Further tablespaces go above this line; `holdfast module new` adds them there.
 
 /// Mounts every module behind the server's guard and gates, each bound to its own tablespace.
 #[must_use]
 pub fn mount(server: Builder, host: &Arc<NodeHost>) -> Builder {
-    let standings: Arc<dyn StandingSource> = Arc::new(OwnHomes);
-    server.descriptors(holdfast_files_api::DESCRIPTORS).service(holdfast_files::server()).module(gated(
-        "files",
-        holdfast_files::POLICIES,
-        host.bind(FILES),
-        &standings,
-    ))
+    let standings: Arc<dyn StandingSource> =
+        Arc::new(holdfast_accounts::Memberships::new(host.bind(ACCOUNTS)));
+    server
+        .descriptors(holdfast_files_api::DESCRIPTORS)
+        .service(holdfast_files::server())
+        .module(gated("files", holdfast_files::POLICIES, host.bind(FILES), &standings))
+        .descriptors(holdfast_accounts_api::DESCRIPTORS)
+        .service(holdfast_accounts::server())
+        .module(gated(
+            holdfast_accounts::MODULE,
+            holdfast_accounts::POLICIES,
+            host.bind(ACCOUNTS),
+            &standings,
+        ))
     // Further modules go above this line; `holdfast module new` adds them there.
 }
 

@@ -13,7 +13,6 @@ mod member;
 mod name;
 mod organisation;
 mod page;
-mod place;
 mod project;
 mod rows;
 mod service;

@@ -1,8 +1,11 @@
 //! Memberships: given, listed, taken.
 
-use holdfast_accounts_api::v1::{
-    Grant, ListMembersReply, ListMembersRequest, Membership, Organisation, Project, PutMemberReply,
-    PutMemberRequest, RemoveMemberReply, RemoveMemberRequest,
+use holdfast_accounts_api::{
+    Place,
+    v1::{
+        Grant, ListMembersReply, ListMembersRequest, Membership, Organisation, Project, PutMemberReply,
+        PutMemberRequest, RemoveMemberReply, RemoveMemberRequest,
+    },
 };
 use holdfast_domain::{AccountId, Reason, Role};
 use holdfast_sys_core::{
@@ -14,8 +17,7 @@ use holdfast_sys_core::{
 use crate::{
     limits::MAX_GRANTS,
     page::Paging,
-    place::Place,
-    rows::{account, key, member_key, members_of, open, open_project, organisation},
+    rows::{account, key, member_key, members_of, open, open_project, organisation, place},
 };
 
 /// Each role is checked, and all are given at once or none is.
@@ -50,7 +52,7 @@ fn parse(grant: Grant) -> Result<(Place, Role), Refusal> {
     if role == Role::SuperAdmin {
         return Err(Refusal::new(Reason::NotPermitted).because("nobody gives this role"));
     }
-    Ok((scope.parse()?, role))
+    Ok((place(&scope)?, role))
 }
 
 /// Since when the account is a member; a new one since now.
@@ -95,7 +97,7 @@ pub(crate) async fn list(
     let paging = Paging::parse(&cursor, limit)?;
     let by = match &*scope {
         "" => By::Everything,
-        scope => By::Prefix(members_of(scope.parse()?)?),
+        scope => By::Prefix(members_of(place(scope)?)?),
     };
     let (memberships, cursor) = paging.of(&context.table()?, &by).await?;
     Ok(ListMembersReply { memberships, cursor })
@@ -106,7 +108,7 @@ pub(crate) async fn remove(
     request: RemoveMemberRequest,
 ) -> Result<RemoveMemberReply, Refusal> {
     let RemoveMemberRequest { route: _, scope, account: bytes } = request;
-    let key = member_key(scope.parse()?, account(&bytes)?)?;
+    let key = member_key(place(&scope)?, account(&bytes)?)?;
     context.table::<Membership>()?.delete(context.command()?, &key).await?;
     Ok(RemoveMemberReply {})
 }

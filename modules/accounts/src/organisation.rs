@@ -1,9 +1,12 @@
 //! The organisation itself: made, named, given away, ended.
 
 use bytes::Bytes;
-use holdfast_accounts_api::v1::{
-    CreateRequest, DeleteReply, DeleteRequest, GetRequest, Life, Membership, Organisation, Project,
-    RenameRequest, TransferOwnerRequest,
+use holdfast_accounts_api::{
+    Place,
+    v1::{
+        CreateRequest, DeleteReply, DeleteRequest, GetRequest, Life, Membership, Organisation, Project,
+        RenameRequest, TransferOwnerRequest,
+    },
 };
 use holdfast_domain::Reason;
 use holdfast_sys_core::{
@@ -15,7 +18,6 @@ use holdfast_sys_core::{
 use crate::{
     name::Name,
     page::up_to,
-    place::Place,
     rows::{account, alive, member_key, organisation},
 };
 

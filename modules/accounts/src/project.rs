@@ -1,9 +1,12 @@
 //! Projects of an organisation.
 
 use bytes::Bytes;
-use holdfast_accounts_api::v1::{
-    CreateProjectRequest, DeleteProjectRequest, DeleteReply, Life, ListProjectsReply, ListProjectsRequest,
-    Membership, Organisation, Project, ProjectName, RenameProjectRequest,
+use holdfast_accounts_api::{
+    Place,
+    v1::{
+        CreateProjectRequest, DeleteProjectRequest, DeleteReply, Life, ListProjectsReply,
+        ListProjectsRequest, Membership, Organisation, Project, ProjectName, RenameProjectRequest,
+    },
 };
 use holdfast_domain::{ProjectId, Reason, Sha256Hash};
 use holdfast_sys_core::{
@@ -16,7 +19,6 @@ use crate::{
     limits::{DELETED_AT_ONCE, MAX_PROJECTS},
     name::Name,
     page::{Paging, up_to},
-    place::Place,
     rows::{key, member_key, members_of, name_key, open, open_project, organisation, project},
 };
 

@@ -9,7 +9,7 @@ use holdfast_sys_core::{
     query::{RowKey, Stored, Table},
 };
 
-use crate::place::Place;
+use holdfast_accounts_api::Place;
 
 /// The organisation whose home the request addresses.
 ///
@@ -93,4 +93,12 @@ pub(crate) async fn open_project(table: &Table<Project>, id: ProjectId) -> Resul
 
 fn closing() -> Refusal {
     Refusal::new(Reason::NotFound).because("it is being deleted")
+}
+
+/// Where a request's membership is.
+///
+/// # Errors
+/// `Malformed` for what is no place.
+pub(crate) fn place(scope: &str) -> Result<Place, Refusal> {
+    scope.parse().map_err(|error| Refusal::new(Reason::Malformed).because(error))
 }

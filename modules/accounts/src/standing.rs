@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use holdfast_accounts_api::v1::{Life, Membership, Organisation};
+use holdfast_accounts_api::{
+    Place,
+    v1::{Life, Membership, Organisation},
+};
 use holdfast_domain::{AccountId, HomeId, OrgId, Role, Scope, Standing};
 use holdfast_sys_core::{
     Refusal,
@@ -15,7 +18,6 @@ use holdfast_sys_core::{
 use crate::{
     limits::{MAX_PROJECTS, ORGANISATION_QUOTA_BYTES},
     page::up_to,
-    place::Place,
     rows::key,
 };
 

@@ -1,5 +1,9 @@
 //! Generated types of the accounts module's API, and its descriptors.
 
+mod place;
+
+pub use place::{NotAPlace, Place};
+
 /// Version 1.
 #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
 pub mod v1 {

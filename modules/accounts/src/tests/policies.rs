@@ -7,7 +7,7 @@ use std::{
 };
 
 use holdfast_accounts_api::{
-    DESCRIPTORS,
+    DESCRIPTORS, Place,
     v1::{Membership, Organisation, Project, ProjectName},
 };
 use holdfast_authz::{Policies, Subject, Verdict};
@@ -16,7 +16,7 @@ use holdfast_proto::declared::Declared;
 use holdfast_sys_core::query::Entity;
 use proptest::prelude::*;
 
-use crate::{POLICIES, place::Place};
+use crate::POLICIES;
 
 const ME: AccountId = AccountId::new([1; 16]);
 const OTHER: AccountId = AccountId::new([2; 16]);

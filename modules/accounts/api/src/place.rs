@@ -2,18 +2,24 @@
 
 use std::{fmt, str::FromStr};
 
-use holdfast_domain::{ProjectId, Reason};
-use holdfast_sys_core::Refusal;
+use holdfast_domain::ProjectId;
 
 /// How rows and requests write the organisation itself: no project's id looks like it.
 const ORGANISATION: &str = "organisation";
 
 /// The organisation of the home, or one of its projects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub enum Place {
+    /// The organisation.
     Organisation,
+    /// One of its projects.
     Project(ProjectId),
 }
+
+/// A text that is no place; each place has one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("neither `organisation` nor a project's id in lower-case hex")]
+pub struct NotAPlace;
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,18 +31,14 @@ impl fmt::Display for Place {
 }
 
 impl FromStr for Place {
-    type Err = Refusal;
+    type Err = NotAPlace;
 
-    /// # Errors
-    /// `Malformed` for what is neither; one place has one text.
-    fn from_str(text: &str) -> Result<Self, Refusal> {
+    fn from_str(text: &str) -> Result<Self, NotAPlace> {
         let place = match text {
             ORGANISATION => Some(Self::Organisation),
             text => text.parse().ok().map(Self::Project),
         };
-        place.filter(|place| place.to_string() == text).ok_or_else(|| {
-            Refusal::new(Reason::Malformed).because("neither `organisation` nor a project's id")
-        })
+        place.filter(|place| place.to_string() == text).ok_or(NotAPlace)
     }
 }
 
