@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use holdfast_authz::{Scope, Subject};
-use holdfast_domain::{Check, CommandId, GroupId, HomeId, MapEpoch, MethodRule, Reason};
+use holdfast_domain::{
+    AccountId, Check, ClientId, CommandId, GroupId, HomeId, MapEpoch, MethodRule, Reason, Standing,
+};
 use holdfast_proto::module::v1::Route;
 
 use super::{
@@ -23,8 +25,20 @@ pub(super) struct Way {
     command: Option<CommandId>,
 }
 
+/// What the policies say of one call.
+struct Decided<'a> {
+    gate: &'a Gate,
+    check: &'a Check,
+    client: ClientId,
+    account: AccountId,
+    home: HomeId,
+    standing: Standing,
+    quota_bytes: u64,
+    scope: Scope,
+}
+
 impl Gates {
-    /// Decides one call of a method under a check.
+    /// Decides one call of a method under a check, and opens what it may touch.
     ///
     /// # Errors
     /// `NotPermitted` when no row may be touched; `Malformed` routes; what the home's host and the standings say.
@@ -34,22 +48,14 @@ impl Gates {
         method: &Method,
         route: &Route,
     ) -> Result<Context, Refusal> {
-        let (gate, check) = self.of(method)?;
-        let Caller::Client { client, home: own } = caller else { return Err(Reason::NotPermitted.into()) };
         let way = Way::try_from(route)?;
-        let home = way.home.unwrap_or_else(|| own.account.into());
-        let HomeStanding { standing, quota_bytes } =
-            standing_in(&*gate.standings, own, home, way.route).await?;
-        let subject = Subject { account: own.account, standing: &standing, via: None };
-        let scope = gate.scope(&subject, check)?;
-        if scope == Scope::Never {
-            return Err(Reason::NotPermitted.into());
-        }
-        let access = HomeAccess::granted(*client, home, quota_bytes);
+        let Decided { gate, check, client, account, home, standing, quota_bytes, scope } =
+            self.decide(caller, method, way).await?;
+        let access = HomeAccess::granted(client, home, quota_bytes);
         let partition = gate.host.partition(&access, way.route).await?;
         let binding = Binding::new(Arc::clone(&partition), caller.clone(), &gate.module.name, check.clone());
         Ok(Context(Arc::new(Bound {
-            account: own.account,
+            account,
             home,
             command: way.command,
             standing,
@@ -65,7 +71,8 @@ impl Gates {
     /// Whether a call that was let in is decided the same way now.
     ///
     /// # Errors
-    /// `NotPermitted` when it would be refused, `NotReady` when it would touch other rows: the caller comes again.
+    /// `NotPermitted` when it would be refused, `NotReady` when it would touch other rows: the caller comes again. Also when nobody can say
+    /// how the caller stands: whoever is cut off does not hear of changes.
     pub(crate) async fn still(
         &self,
         caller: &Caller,
@@ -73,12 +80,32 @@ impl Gates {
         route: &Route,
         before: &Context,
     ) -> Result<(), Refusal> {
-        let now = self.open(caller, method, route).await?;
-        if now.0.scope == before.0.scope {
+        let now = self.decide(caller, method, Way::try_from(route)?).await?;
+        if now.scope == before.0.scope {
             Ok(())
         } else {
             Err(Refusal::new(Reason::NotReady).because("the caller's rights have changed"))
         }
+    }
+
+    async fn decide<'a>(
+        &'a self,
+        caller: &Caller,
+        method: &'a Method,
+        way: Way,
+    ) -> Result<Decided<'a>, Refusal> {
+        let (gate, check) = self.of(method)?;
+        let Caller::Client { client, home: own } = caller else { return Err(Reason::NotPermitted.into()) };
+        let home = way.home.unwrap_or_else(|| own.account.into());
+        let HomeStanding { standing, quota_bytes } =
+            standing_in(&*gate.standings, own, home, way.route).await?;
+        let subject = Subject { account: own.account, standing: &standing, via: None };
+        let scope = gate.scope(&subject, check)?;
+        if scope == Scope::Never {
+            return Err(Reason::NotPermitted.into());
+        }
+        let (client, account) = (*client, own.account);
+        Ok(Decided { gate, check, client, account, home, standing, quota_bytes, scope })
     }
 
     fn of<'a>(&'a self, method: &'a Method) -> Result<(&'a Gate, &'a Check), Refusal> {
