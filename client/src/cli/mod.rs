@@ -8,9 +8,11 @@ mod completions;
 mod context;
 mod failure;
 mod files;
+mod module;
 mod node;
 mod one_time;
 mod operator;
+mod organisations;
 mod output;
 mod pcr;
 mod progress;
@@ -58,6 +60,15 @@ enum Command {
     Client(client::Command),
     /// Files, the account's own or an organisation's: put, get, list, remove
     Files(files::Args),
+    /// Organisations: create, show, rename, transfer, delete
+    #[command(subcommand)]
+    Org(organisations::OrgCommand),
+    /// Projects of an organisation: create, list, rename, delete
+    #[command(subcommand)]
+    Project(organisations::ProjectCommand),
+    /// Members of an organisation and its projects: put, list, remove
+    #[command(subcommand)]
+    Member(organisations::MemberCommand),
     /// How the cluster is, for operators
     Status(status::Args),
     /// Machines: who is in, who waits, who may come, who is banned
@@ -86,6 +97,9 @@ enum Command {
     /// Who may call what
     #[command(subcommand)]
     Authz(authz::Command),
+    /// For authors of modules: make a new one
+    #[command(subcommand)]
+    Module(module::Command),
     /// Contexts: which cluster, as whom
     #[command(subcommand)]
     Context(context::Command),
@@ -117,10 +131,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { globals, command } = cli;
-    // These two need no configuration.
+    // These need no configuration.
     match &command {
         Command::Completions(args) => return completions::run(args, Cli::command()),
         Command::Authz(command) => return authz::run(globals.output, command),
+        Command::Module(command) => return module::run(globals.output, command),
         _ => {}
     }
     let app = App::new(globals)?;
@@ -132,6 +147,9 @@ async fn dispatch(app: App, command: Command) -> Result<(), Failure> {
     match command {
         Command::Client(command) => client::run(app, command).await,
         Command::Files(args) => files::run(&app, args).await,
+        Command::Org(command) => organisations::run_org(&app, command).await,
+        Command::Project(command) => organisations::run_project(&app, command).await,
+        Command::Member(command) => organisations::run_member(&app, command).await,
         Command::Status(args) => status::run(&app, &args).await,
         Command::Node(command) => node::run(&app, command).await,
         Command::Ticket(command) => one_time::run_ticket(&app, command).await,
@@ -142,6 +160,7 @@ async fn dispatch(app: App, command: Command) -> Result<(), Failure> {
         Command::Operator(command) => operator::run(app, command).await,
         Command::Audit(args) => audit::run(&app, &args).await,
         Command::Authz(command) => authz::run(app.output, &command),
+        Command::Module(command) => module::run(app.output, &command),
         Command::Context(command) => context::run(app, command),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
