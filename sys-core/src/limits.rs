@@ -35,6 +35,9 @@ pub const MAX_CHANGE_TRIES: u32 = 5;
 /// Pause after the first of these tries; doubled each time.
 pub const CHANGE_RETRY_PAUSE: Duration = Duration::from_millis(5);
 
+/// Scopes of callers that are kept for one action: some hundred bytes each.
+pub const MAX_KEPT_SCOPES: usize = 1024;
+
 /// Largest request body of a unary call, and largest single message of a stream: a 256 KiB chunk, join evidence (event log included)
 /// and wraps fit.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;

@@ -112,7 +112,7 @@ pub enum Scope {
 }
 
 /// How an account stands to the home that a call addresses: everything that policies may know about a caller.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Standing {
     /// The home is the account's own.
     pub owner: bool,

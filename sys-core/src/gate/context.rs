@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use holdfast_authz::{Policies, Scope, Subject};
+use holdfast_authz::{Scope, Subject};
 use holdfast_domain::{AccountId, Check, CommandId, HomeId, ModuleSchema, Reason, Standing, UnixMs};
 
+use super::scopes::Scopes;
 use crate::{
     caller::Unguarded,
     errors::Refusal,
@@ -24,7 +25,7 @@ pub(super) struct Bound {
     pub(super) check: Check,
     pub(super) scope: Scope,
     pub(super) module: Arc<ModuleSchema>,
-    pub(super) policies: Arc<Policies>,
+    pub(super) scopes: Arc<Scopes>,
     pub(super) partition: Arc<dyn Partition>,
     pub(super) binding: Arc<Binding>,
 }
@@ -120,9 +121,9 @@ impl Context {
     }
 
     fn scope_of(&self, check: &Check) -> Result<Scope, Refusal> {
-        let Bound { account, standing, policies, .. } = &*self.0;
+        let Bound { account, standing, scopes, .. } = &*self.0;
         let subject = Subject { account: *account, standing, via: None };
-        policies.scope(&subject, check).map_err(|error| misuse(error.to_string()))
+        scopes.of(&subject, check).map_err(|error| misuse(error.to_string()))
     }
 
     /// The name of an entity, if it is the module's own.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use holdfast_authz::{Policies, PolicyError};
 use holdfast_domain::{MethodRule, ModuleSchema};
 
-use super::StandingSource;
+use super::{StandingSource, scopes::Scopes};
 use crate::{module::PartitionHost, rules::RuleTable};
 
 /// What a module needs to be served, beside its services.
@@ -45,7 +45,7 @@ pub enum GateError {
 /// One module's gate.
 pub(super) struct Gate {
     pub(super) module: Arc<ModuleSchema>,
-    pub(super) policies: Arc<Policies>,
+    pub(super) scopes: Arc<Scopes>,
     pub(super) host: Arc<dyn PartitionHost>,
     pub(super) standings: Arc<dyn StandingSource>,
 }
@@ -65,7 +65,10 @@ impl Gates {
                 module: name.to_owned(),
                 source: Box::new(source),
             })?;
-            gates.insert(name.to_owned(), Gate { module, policies: Arc::new(policies), host, standings });
+            gates.insert(
+                name.to_owned(),
+                Gate { scopes: Arc::new(Scopes::new(&module, policies)), module, host, standings },
+            );
         }
         let mut checked = rules.modules().iter().filter(|module| has_checks(module));
         match checked.find(|module| !gates.contains_key(&module.name)) {

@@ -13,6 +13,7 @@ mod capabilities;
 mod context;
 mod gates;
 mod open;
+mod scopes;
 mod standing;
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl Gates {
             check: check.clone(),
             scope,
             module: Arc::clone(&gate.module),
-            policies: Arc::clone(&gate.policies),
+            scopes: Arc::clone(&gate.scopes),
             partition,
             binding,
         })))
@@ -120,7 +120,7 @@ impl Gates {
 
 impl Gate {
     pub(super) fn scope(&self, subject: &Subject<'_>, check: &Check) -> Result<Scope, Refusal> {
-        self.policies.scope(subject, check).map_err(|error| {
+        self.scopes.of(subject, check).map_err(|error| {
             tracing::error!(module = self.module.name, error = %holdfast_domain::causes(&error), "no exact scope");
             Refusal::new(Reason::Internal).because(error)
         })

@@ -59,7 +59,7 @@ const PROTO: &str = r#"
       bytes author = 2 [(holdfast.options.v1.attr) = {policy: true}];
     }"#;
 
-const POLICIES: &str = r#"
+pub(super) const POLICIES: &str = r#"
     @id("owners")
     permit(principal, action, resource) when { principal in notes::Role::"owner" };
     @id("admins")
@@ -73,7 +73,7 @@ const WATCH: &str = "/notes.v1.Notes/Watch";
 const ORG: HomeId = HomeId::Organisation(OrgId::new([7; 16]));
 const ANN: AccountId = AccountId::new([1; 16]);
 
-fn rules() -> RuleTable {
+pub(super) fn rules() -> RuleTable {
     let set = crate::rules::tests::compiled("notes.proto", PROTO);
     RuleTable::from_descriptors(&[holdfast_proto::DESCRIPTORS, &set]).unwrap()
 }

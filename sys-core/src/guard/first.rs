@@ -37,39 +37,67 @@ struct Envelope {
 /// `Malformed` for a request without a first message, with a compressed one, or one without a route; what the body's own bound says.
 pub(super) async fn route(body: Body) -> Result<(Route, Body), Refusal> {
     let read = tokio::time::timeout(PATIENCE, read(body)).await;
-    let (message, body) = read.map_err(|_| malformed("the first message did not come in time"))??;
-    let envelope = Envelope::decode(message).map_err(|_| malformed("the first message is none"))?;
-    let route = envelope.route.ok_or_else(|| malformed("the request has no route"))?;
-    Ok((route, body))
+    read.map_err(|_| malformed("the first message did not come in time"))?
 }
 
-async fn read(mut body: Body) -> Result<(Bytes, Body), Refusal> {
-    let mut seen = BytesMut::new();
+async fn read(mut body: Body) -> Result<(Route, Body), Refusal> {
     let mut frames = VecDeque::new();
+    let mut seen = Seen::Nothing;
     loop {
-        if let Some(message) = message(&seen)? {
-            return Ok((message, Body::new(Replay { frames, rest: body })));
-        }
         let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
         let frame = frame.ok_or_else(|| malformed("the request ends before its first message does"))?;
         let frame = frame
             .map_err(|status| Refusal::from_status(&status).unwrap_or_else(|_| Reason::Malformed.into()))?;
         if let Some(data) = frame.data_ref() {
-            seen.extend_from_slice(data);
+            seen.add(data);
         }
         frames.push_back(frame);
+        if let Some(message) = message(seen.bytes())? {
+            let route = route_of(message)?;
+            return Ok((route, Body::new(Replay { frames, rest: body })));
+        }
+    }
+}
+
+/// What was read so far. Most first messages come in one piece, which need not be copied.
+enum Seen {
+    Nothing,
+    Piece(Bytes),
+    Pieces(BytesMut),
+}
+
+impl Seen {
+    fn add(&mut self, data: &Bytes) {
+        match self {
+            Self::Nothing => *self = Self::Piece(data.clone()),
+            Self::Piece(first) => *self = Self::Pieces([&**first, data].concat().as_slice().into()),
+            Self::Pieces(pieces) => pieces.extend_from_slice(data),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Nothing => &[],
+            Self::Piece(piece) => piece,
+            Self::Pieces(pieces) => pieces,
+        }
     }
 }
 
 /// The first message, once it is whole.
-fn message(seen: &[u8]) -> Result<Option<Bytes>, Refusal> {
+fn message(seen: &[u8]) -> Result<Option<&[u8]>, Refusal> {
     let Some((header, after)) = seen.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
     let [compressed, a, b, c, d] = *header;
     if compressed != 0 {
         return Err(malformed("compressed requests are not taken"));
     }
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-    Ok(after.get(..length).map(Bytes::copy_from_slice))
+    Ok(after.get(..length))
+}
+
+fn route_of(message: &[u8]) -> Result<Route, Refusal> {
+    let envelope = Envelope::decode(message).map_err(|_| malformed("the first message is none"))?;
+    envelope.route.ok_or_else(|| malformed("the request has no route"))
 }
 
 fn malformed(detail: &'static str) -> Refusal {
