@@ -8,7 +8,7 @@ use std::{
 
 use holdfast_certs::{CertChain, Dialer, Identity, LiveIdentity, LiveTrust, csr};
 use holdfast_domain::{
-    AccountId, ClientId, HomeId, MapEpoch, Reason, RootHash, ShardMap, Signature64, Signed, UnixMs,
+    AccountId, ClientId, HomeId, MapEpoch, OrgId, Reason, RootHash, ShardMap, Signature64, Signed, UnixMs,
 };
 use holdfast_keys::{ClientKey, OneTime, Registration, Renewal, random_array};
 use holdfast_proto::registry::v1::{
@@ -25,6 +25,7 @@ use crate::{
     limits::MAX_REPLY_BYTES,
     map::{MapCache, Route},
     node_channels::NodeChannels,
+    organisations::Organisation,
     registries::Repeat,
     time::now,
     trust::Trust,
@@ -215,6 +216,11 @@ impl Client {
     /// The account's own files.
     pub fn files(&self) -> Files {
         Files::new(self.home(None))
+    }
+
+    /// An organisation, whether it is there or not.
+    pub fn organisation(&self, id: OrgId) -> Organisation {
+        Organisation::new(self.home(Some(id.into())), id)
     }
 
     /// The files of any home.

@@ -1,6 +1,7 @@
 //! The client of Holdfast: an SDK for clients and operators, and the command line over it.
 //!
-//! - [`Client`]: a client key of an account; its files through [`Client::files`], other homes and modules through [`Client::home`]
+//! - [`Client`]: a client key of an account; its files through [`Client::files`], organisations through
+//!   [`Client::organisation`], other homes and modules through [`Client::home`]
 //! - [`Operator`]: an operator's credential; what it signs and sees
 //! - [`config`]: named contexts in one file; [`credential`]: the directories that they point to
 //! - [`cli`]: the `holdfast` program
@@ -19,6 +20,7 @@ pub mod limits;
 pub mod map;
 mod node_channels;
 pub mod operator;
+pub mod organisations;
 mod registries;
 pub mod retry;
 mod storage;

@@ -50,6 +50,9 @@ pub const APPEND_CALL_BYTES: u64 = 64 * 1024 * 1024;
 /// Files asked for in one page of a listing.
 pub const PAGE_FILES: u32 = 500;
 
+/// Rows asked for in one page of a listing of projects or members.
+pub const PAGE_ROWS: u32 = 500;
+
 /// The server forgets an unfinished upload after this time, and so does the client.
 pub const UPLOAD_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
 

@@ -151,7 +151,12 @@ fn hint_for(reason: Reason) -> Option<&'static str> {
             "remove files, or ask an operator for a larger quota; see `holdfast files usage`"
         }
         Reason::InviteUnknown => "ask an operator for a new invite: each works once, for a while",
-        Reason::NotFound => "list what there is: `holdfast files ls`",
+        Reason::NotFound => {
+            "list what there is: `holdfast files ls`, `holdfast project list ORG`, `holdfast member list ORG`"
+        }
+        Reason::NotEmpty => {
+            "remove what it holds first: `holdfast project delete ORG PROJECT`, `holdfast member remove ORG ACCOUNT`"
+        }
         Reason::Banned => "ask an operator: `holdfast node unban` lifts a ban",
         Reason::AdmissionUnsigned => {
             "more operators must sign: use --sign-only FILE, then `holdfast operator cosign FILE` and `holdfast operator submit FILE`"

@@ -80,6 +80,7 @@ fn no_option_takes_a_secret() {
 fn the_documented_command_lines_parse() {
     let hash = "ab".repeat(32);
     let pcrs = format!("7={hash} 11={hash}");
+    let org = "cd".repeat(16);
     for line in [
         format!("client init --registry a:1 --registry b:2 --root-hash {hash} --invite-file - --context x"),
         "client show".into(),
@@ -93,6 +94,20 @@ fn the_documented_command_lines_parse() {
         "files stat n".into(),
         "files rm -r a b".into(),
         "files usage --timeout 5s".into(),
+        "org create Acme".into(),
+        format!("org show {org} -o json"),
+        format!("org rename {org} Apex"),
+        format!("org transfer {org} {org}"),
+        format!("org delete {org}"),
+        format!("project create {org} Website"),
+        format!("project list {org}"),
+        format!("project rename {org} Website Site"),
+        format!("project delete {org} {org}"),
+        format!("member put {org} {org} --role user"),
+        format!("member put {org} {org} --role admin --project a --project b"),
+        format!("member list {org} --project a"),
+        format!("member list {org} --all"),
+        format!("member remove {org} me --project a"),
         "status".into(),
         "node list".into(),
         "node pending".into(),
@@ -135,6 +150,10 @@ fn contradictions_on_the_command_line_are_refused() {
         "invite new --out f --count 2",
         "files put",
         "files get n --jobs 0",
+        "org show acme",
+        "member put cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd me",
+        "member put cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd me --role superadmin",
+        "member list cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd --project a --all",
         "shard create 0",
         "--timeout soon status",
     ] {

@@ -8,7 +8,8 @@ use holdfast_proto::declared::Declared;
 use super::{failure::Failure, output::Format};
 
 /// Descriptors of the platform and of each first-party module: everything that a cluster of this version serves.
-const DESCRIPTORS: &[&[u8]] = &[holdfast_proto::DESCRIPTORS, holdfast_files_api::DESCRIPTORS];
+const DESCRIPTORS: &[&[u8]] =
+    &[holdfast_proto::DESCRIPTORS, holdfast_accounts_api::DESCRIPTORS, holdfast_files_api::DESCRIPTORS];
 
 const SHOW_HELP: &str = "\
 Columns are kinds of callers, as a connection's certificate proves them; PUBLIC is one without.
