@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) nodes: NodeChannels,
     pub(crate) home: AccountId,
     pub(crate) uploads_dir: std::path::PathBuf,
+    /// Marked as changed whenever a call was not permitted.
+    pub(crate) denials: tokio::sync::watch::Sender<()>,
     maps: Mutex<MapCache>,
     identity: LiveIdentity,
 }
@@ -164,6 +166,7 @@ impl Client {
             nodes: NodeChannels::new(dialer),
             home: credential.description().account,
             uploads_dir: credential.uploads_dir(),
+            denials: tokio::sync::watch::Sender::new(()),
             maps: Mutex::new(maps),
             identity,
         });

@@ -2,6 +2,7 @@
 //!
 //! - [`Client`]: a client key of an account; its files through [`Client::files`], organisations through
 //!   [`Client::organisation`], other homes and modules through [`Client::home`]
+//! - [`guards`]: what an application shows to whom
 //! - [`Operator`]: an operator's credential; what it signs and sees
 //! - [`config`]: named contexts in one file; [`credential`]: the directories that they point to
 //! - [`cli`]: the `holdfast` program
@@ -15,6 +16,7 @@ pub mod config;
 pub mod credential;
 mod error;
 pub mod files;
+pub mod guards;
 mod home;
 pub mod limits;
 pub mod map;

@@ -70,3 +70,12 @@ pub const MAX_SIGNED_ADMISSION: usize = 80 * 1024;
 
 /// Invites that one command makes.
 pub const MAX_INVITES: u16 = 1_000;
+
+/// Capabilities are asked for this often: a role that was given shows that soon.
+pub const CAPABILITIES_EVERY: Duration = Duration::from_secs(60);
+
+/// Least time between two such questions: an application that is refused all the time does not ask all the time.
+pub const CAPABILITIES_PAUSE: Duration = Duration::from_secs(1);
+
+/// Most modules, actions and screens of one answer.
+pub const MAX_CAPABILITIES: usize = 16 * 1024;

@@ -87,6 +87,9 @@ impl Tries<'_> {
 
     /// Waits and updates the map for the next try, or gives up with the error.
     pub(crate) async fn failed(&mut self, answer: Answer) -> Result<(), Error> {
+        if matches!(answer, Answer::Refused { reason: Reason::NotPermitted, .. }) {
+            self.home.shared.denials.send_replace(());
+        }
         let failure = failure_of(&answer);
         let step = self.retry.after(failure, millis(self.began.elapsed()), jitter());
         let Step::Again { after_ms, map } = step else {

@@ -19,7 +19,7 @@ use holdfast_files_api::v1::{self as files, files_server};
 use holdfast_keys::{ClientPublic, Registration, Signer as _, SoftSigner, labels, sign_value};
 use holdfast_proto::{
     error_details::{self, Details},
-    module::v1::Route,
+    module::v1::{GetCapabilitiesReply, GetCapabilitiesRequest, Route, capabilities_server},
     registry::v1::{self as pb, clients_server, directory_server},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -35,7 +35,7 @@ const NODE: NodeId = NodeId::new([0x11; 16]);
 
 /// What goes wrong next; each is used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The next call is refused.
     Refuse(Reason),
     /// The next call is refused with a newer map attached.
@@ -49,24 +49,26 @@ pub(super) enum Fault {
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(crate) struct State {
     pub(super) faults: VecDeque<Fault>,
     pub(super) files: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) uploads: BTreeMap<Vec<u8>, (Vec<u8>, u64, Vec<u8>)>,
     pub(super) calls: Vec<&'static str>,
     pub(super) commands: Vec<Vec<u8>>,
     /// Whose home each call addressed; `None` for the caller's own.
-    pub(super) homes: Vec<Option<HomeId>>,
+    pub(crate) homes: Vec<Option<HomeId>>,
     /// Bytes that appends brought.
     pub(super) appended: usize,
     /// Addresses of the registry's members, as Bootstrap names them.
     pub(super) voters: Vec<String>,
+    /// What callers are told that they may do.
+    pub(crate) capabilities: GetCapabilitiesReply,
     epoch: u64,
 }
 
 /// A whole cluster of fakes.
 #[derive(Clone)]
-pub(super) struct Fake(Arc<Inner>);
+pub(crate) struct Fake(Arc<Inner>);
 
 struct Inner {
     founded: Founded,
@@ -133,11 +135,11 @@ impl Fake {
         self.0.founded.trust().root_hash()
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap()
     }
 
-    pub(super) fn fail_with(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub(crate) fn fail_with(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state().faults.extend(faults);
     }
 
@@ -160,7 +162,8 @@ impl Fake {
         let server = tonic::transport::Server::builder()
             .add_service(directory_server::DirectoryServer::new(self.clone()))
             .add_service(clients_server::ClientsServer::new(self.clone()))
-            .add_service(files_server::FilesServer::new(self.clone()));
+            .add_service(files_server::FilesServer::new(self.clone()))
+            .add_service(capabilities_server::CapabilitiesServer::new(self.clone()));
         let task = tokio::spawn(server.serve_with_incoming(connections)).abort_handle();
         self.0.listeners.lock().unwrap().insert(address.clone(), task);
         address
@@ -484,5 +487,16 @@ impl files_server::Files for Fake {
     ) -> Result<Response<files::UsageReply>, Status> {
         self.enter("usage", &request, request.get_ref().route.clone())?;
         Ok(Response::new(files::UsageReply { used_bytes: 1, quota_bytes: 2, files: 3 }))
+    }
+}
+
+#[tonic::async_trait]
+impl capabilities_server::Capabilities for Fake {
+    async fn get(
+        &self,
+        request: Request<GetCapabilitiesRequest>,
+    ) -> Result<Response<GetCapabilitiesReply>, Status> {
+        self.enter("capabilities", &request, request.get_ref().route.clone())?;
+        Ok(Response::new(self.state().capabilities.clone()))
     }
 }

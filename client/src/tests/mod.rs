@@ -5,7 +5,8 @@ mod voters;
 
 use std::{os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
 
-use fakes::{Fake, Fault};
+use fakes::Fake;
+pub(crate) use fakes::Fault;
 use holdfast_domain::{OrgId, Reason, RootHash};
 use holdfast_keys::{OneTime, OneTimeKind};
 
@@ -19,21 +20,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Three chunks and a bit.
 const LARGE: usize = 800_001;
 
-struct Bench {
-    fake: Fake,
+pub(crate) struct Bench {
+    pub(crate) fake: Fake,
     dir: tempfile::TempDir,
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let fake = Fake::start().await;
         let dir = tempfile::tempdir().unwrap();
         let client = register(&fake, &dir.path().join("client"), fake.root_hash()).await.unwrap();
         Self { fake, dir, client }
     }
 
-    fn files(&self) -> Files {
+    pub(crate) fn files(&self) -> Files {
         self.client.files()
     }
 
@@ -53,7 +54,7 @@ impl Bench {
         Ok(std::fs::read(target).unwrap())
     }
 
-    fn calls(&self, of: &str) -> usize {
+    pub(crate) fn calls(&self, of: &str) -> usize {
         self.fake.state().calls.iter().filter(|call| **call == of).count()
     }
 }

@@ -6,10 +6,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use holdfast_certs::{Exporter, Peer, PeerIdentity, Serial};
-use holdfast_domain::{ClientId, Home, SpiffeId, SpiffeSubject, SpkiHash, UnixMs};
+use holdfast_domain::{ClientId, Home, HomeId, SpiffeId, SpiffeSubject, SpkiHash, UnixMs};
+use holdfast_proto::module::v1::Route;
 use http::{Request, Response};
-use tonic::{body::Body, service::Routes};
+use http_body_util::{BodyExt as _, Full};
+use prost::Message as _;
+use tonic::{Code, Status, body::Body, service::Routes};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
@@ -40,6 +44,35 @@ impl Local {
         };
         Self { guarded: server.guard.layer(server.routes.clone()), peer }
     }
+
+    /// What the head of a method's answer says to a request with a route to a home and nothing else; a stream that began is `Ok`.
+    pub async fn knock(&self, path: &str, home: HomeId) -> Code {
+        let route = Route { home: Some(home.into()), ..Route::default() };
+        let message = Routed { route: Some(route) }.encode_to_vec();
+        let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let frame = Full::new(Bytes::from([&[0], &length[..], &message].concat()));
+        let body = Body::new(frame.map_err(|never| match never {}));
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(body);
+        let Ok(request) = request else { return Code::Unknown };
+        match self.clone().call(request).await {
+            Ok(response) => {
+                Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code())
+            }
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// A request as far as the gate reads it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Routed {
+    #[prost(message, optional, tag = "1")]
+    route: Option<Route>,
 }
 
 impl Service<Request<Body>> for Local {

@@ -2,24 +2,11 @@
 
 use std::fmt::Write as _;
 
-use bytes::Bytes;
 use holdfast_authz::{Scope, Subject};
 use holdfast_domain::{AccountId, Check, HomeId, MethodRule, Role, Standing};
-use holdfast_proto::module::v1::Route;
-use http::Request;
-use http_body_util::{BodyExt as _, Full};
-use prost::Message as _;
-use tonic::{Code, Status, body::Body};
-use tower_service::Service as _;
+use tonic::Code;
 
-use super::{Desk, Local};
-
-/// A request as far as the gate reads it: all that follows is left out.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Routed {
-    #[prost(message, optional, tag = "1")]
-    route: Option<Route>,
-}
+use super::Desk;
 
 /// One column.
 struct Kind {
@@ -75,7 +62,7 @@ async fn outcome(desk: &Desk, path: &str, rule: &MethodRule, kind: &Kind) -> Str
     if *home == Desk::ORG {
         desk.stand(*account, *home, standing.clone());
     }
-    let answer = call(desk.client(*account), path, *home).await;
+    let answer = desk.client(*account).knock(path, *home).await;
     let scope = match rule {
         MethodRule::Audience(_) => None,
         MethodRule::Check(check) => Some(scope(desk, check, *account, standing)),
@@ -97,24 +84,4 @@ async fn outcome(desk: &Desk, path: &str, rule: &MethodRule, kind: &Kind) -> Str
 
 fn scope(desk: &Desk, check: &Check, account: AccountId, standing: &Standing) -> Option<Scope> {
     desk.policies.scope(&Subject { account, standing, via: None }, check).ok()
-}
-
-/// The code of the answer's head; a stream that began is `Ok`.
-async fn call(mut local: Local, path: &str, home: HomeId) -> Code {
-    let route = Route { home: Some(home.into()), ..Route::default() };
-    let message = Routed { route: Some(route) }.encode_to_vec();
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
-    let frame = Full::new(Bytes::from([&[0], &length[..], &message].concat()));
-    let body = Body::new(frame.map_err(|never| match never {}));
-    let request = Request::builder()
-        .method("POST")
-        .uri(path)
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(body);
-    let Ok(request) = request else { return Code::Unknown };
-    match local.call(request).await {
-        Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
-        Err(never) => match never {},
-    }
 }
