@@ -25,6 +25,13 @@ use crate::{
 pub struct PlatformServer {
     pub(crate) routes: Routes,
     pub(crate) guard: Guard,
+    #[cfg_attr(
+        not(any(test, feature = "testing")),
+        expect(
+            dead_code,
+            reason = "tests call as clients of this domain; everybody else shows a certificate"
+        )
+    )]
     pub(crate) trust_domain: TrustDomain,
     pub(super) health: Health,
     pub(super) bans: BanList,
