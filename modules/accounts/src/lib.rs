@@ -25,7 +25,7 @@ pub use standing::Memberships;
 pub const MODULE: &str = "accounts";
 
 /// Who may do what to an organisation, its projects and its memberships.
-pub const POLICIES: &str = include_str!("../api/holdfast/accounts/v1/accounts.cedar");
+pub const POLICIES: &str = include_str!("accounts.cedar");
 
 #[cfg(test)]
 mod tests;

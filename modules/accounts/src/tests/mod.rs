@@ -6,4 +6,5 @@ mod members;
 mod organisations;
 mod policies;
 mod projects;
+mod races;
 mod standings;
