@@ -64,8 +64,22 @@ pub enum NotEquivalent {
 /// # Errors
 /// The first difference.
 pub fn filter_is_decision(policies: &str, module: &ModuleSchema) -> Result<Compared, Box<NotEquivalent>> {
-    let compiled = Policies::compile(module, policies)
-        .map_err(|error| NotEquivalent::Policies(causes(&error).to_string()))?;
+    let compiled = compile(policies, module)?;
+    compare(&compiled, &compiled, policies, module)
+}
+
+fn compile(policies: &str, module: &ModuleSchema) -> Result<Policies, Box<NotEquivalent>> {
+    Policies::compile(module, policies)
+        .map_err(|error| NotEquivalent::Policies(causes(&error).to_string()).into())
+}
+
+/// Compares one engine's filters with one's decisions.
+fn compare(
+    filters: &Policies,
+    decisions: &Policies,
+    policies: &str,
+    module: &ModuleSchema,
+) -> Result<Compared, Box<NotEquivalent>> {
     let mut rows = Rows::naming(policies);
     let mut compared = Compared::default();
     for (action, entity) in module.actions() {
@@ -74,12 +88,12 @@ pub fn filter_is_decision(policies: &str, module: &ModuleSchema) -> Result<Compa
         for standing in standings() {
             for via in [None, Some("another")] {
                 let subject = Subject { account: ME, standing: &standing, via };
-                let scope = compiled.scope(&subject, &check).map_err(|error: ScopeError| {
+                let scope = filters.scope(&subject, &check).map_err(|error: ScopeError| {
                     let error = causes(&error).to_string();
                     NotEquivalent::Scope { check: check.clone(), standing: standing.clone(), error }
                 })?;
                 for row in rows.of(entity) {
-                    let decision = compiled.decide(&subject, &check, &row);
+                    let decision = decisions.decide(&subject, &check, &row);
                     let allowed = decision != Verdict::Deny;
                     if scope.admits(&row) != allowed {
                         let (check, standing) = (check.clone(), standing.clone());
@@ -179,5 +193,28 @@ impl Rows {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap_or_default() % below.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_sample_api::DESCRIPTORS;
+
+    use super::*;
+    use crate::RuleTable;
+
+    #[test]
+    fn a_filter_that_admits_one_row_more_is_noticed() {
+        let rules = RuleTable::from_descriptors(&[DESCRIPTORS]).unwrap();
+        let [module] = rules.modules() else { panic!("one module") };
+        let text = |author: &str| {
+            format!("@id(\"a\") permit(principal, action, resource) when {{ resource.author == {author} }};")
+        };
+        let narrow = text("principal.id");
+        let wide = narrow.clone() + &text("\"other\"").replace("\"a\"", "\"b\"");
+        let (filters, decisions) = (compile(&wide, module).unwrap(), compile(&narrow, module).unwrap());
+        let error = *compare(&filters, &decisions, &wide, module).unwrap_err();
+        assert!(matches!(error, NotEquivalent::Differ { decision: Verdict::Deny, .. }), "{error}");
+        assert!(compare(&filters, &filters, &wide, module).is_ok());
     }
 }
