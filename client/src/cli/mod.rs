@@ -3,6 +3,7 @@
 mod app;
 mod audit;
 mod authz;
+mod capabilities;
 mod client;
 mod completions;
 mod context;
@@ -69,6 +70,8 @@ enum Command {
     /// Members of an organisation and its projects: put, list, remove
     #[command(subcommand)]
     Member(organisations::MemberCommand),
+    /// What this client may do in a home, and which screens that opens
+    Capabilities(capabilities::Args),
     /// How the cluster is, for operators
     Status(status::Args),
     /// Machines: who is in, who waits, who may come, who is banned
@@ -150,6 +153,7 @@ async fn dispatch(app: App, command: Command) -> Result<(), Failure> {
         Command::Org(command) => organisations::run_org(&app, command).await,
         Command::Project(command) => organisations::run_project(&app, command).await,
         Command::Member(command) => organisations::run_member(&app, command).await,
+        Command::Capabilities(args) => capabilities::run(&app, &args).await,
         Command::Status(args) => status::run(&app, &args).await,
         Command::Node(command) => node::run(&app, command).await,
         Command::Ticket(command) => one_time::run_ticket(&app, command).await,
