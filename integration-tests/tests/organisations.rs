@@ -40,6 +40,13 @@ fn create(owner: &Account) -> String {
     text(&json(owner, &["org", "create", "Acme"]), "/organisation/id").to_owned()
 }
 
+/// The places that `holdfast capabilities` shows to be open in an organisation's files.
+fn open_places(account: &Account, org: &str) -> Vec<String> {
+    let shown = json(account, &["capabilities", "--home", org]);
+    let paths = shown["screens"].as_array().unwrap().iter().map(|screen| text(screen, "/path").to_owned());
+    paths.filter(|path| path.starts_with("/files")).collect()
+}
+
 /// How long it takes until a call is refused for want of rights.
 fn refused_after(account: &Account, arguments: &[&str]) -> Duration {
     time_until(AT_MOST, "a refusal", || {
@@ -114,10 +121,13 @@ fn members_share_an_organisations_files_until_they_are_removed() {
     let put = ["files", "--home", org, "put", file.to_str().unwrap(), "--as", "plan.txt"];
     ann.holdfast().ok(put).unwrap();
     ben.holdfast().refused(list, "not_permitted").unwrap();
+    assert_eq!(open_places(&ben, org), Vec::<String>::new());
     json(&ann, &["member", "put", org, &ben_id, "--role", "guest"]);
+    assert_eq!(open_places(&ben, org), ["/files", "/files/usage"]);
     assert_eq!(ben.holdfast().ok(list).unwrap(), "plan.txt\n");
     ben.holdfast().refused(put, "not_permitted").unwrap();
     json(&ann, &["member", "put", org, &ben_id, "--role", "user"]);
+    assert_eq!(open_places(&ben, org), ["/files", "/files/upload", "/files/usage"]);
     ben.holdfast().ok(put).unwrap();
     json(&ann, &["member", "remove", org, &ben_id]);
     refused_after(&ben, &list);
