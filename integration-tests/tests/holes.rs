@@ -184,7 +184,8 @@ async fn doors(world: &mut World) -> Vec<(&'static str, Audience, Channel)> {
 #[test]
 fn hole_05_06_20_buses_backups_mail_reflection_and_metrics_are_open_to_anybody() {
     let mut world = World::new();
-    let sets: [&[u8]; 2] = [holdfast_proto::DESCRIPTORS, holdfast_files_api::DESCRIPTORS];
+    let sets: [&[u8]; 3] =
+        [holdfast_proto::DESCRIPTORS, holdfast_accounts_api::DESCRIPTORS, holdfast_files_api::DESCRIPTORS];
     let declared = Declared::read(&sets).unwrap();
     block_on(async {
         let mut reached = BTreeSet::new();
