@@ -35,8 +35,11 @@ pub const MAX_CHANGE_TRIES: u32 = 5;
 /// Pause after the first of these tries; doubled each time.
 pub const CHANGE_RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Scopes of callers that are kept for one action: some hundred bytes each.
-pub const MAX_KEPT_SCOPES: usize = 1024;
+/// Scopes of callers that are kept for one action: a kilobyte each, with at most [`MAX_KEPT_PROJECTS`] in it.
+pub const MAX_KEPT_SCOPES: usize = 256;
+
+/// Projects in a standing whose scope is kept. One in more of them is long, and worked out each time.
+pub const MAX_KEPT_PROJECTS: usize = 8;
 
 /// Largest request body of a unary call, and largest single message of a stream: a 256 KiB chunk, join evidence (event log included)
 /// and wraps fit.

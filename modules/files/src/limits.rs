@@ -38,7 +38,7 @@ pub const MAX_LIST_READS: usize = 32;
 /// Longest cursor.
 pub const MAX_CURSOR_BYTES: usize = 4096;
 
-/// Finished uploads that are remembered for retried commits: more than a client has under way at a time.
+/// Finished uploads of a home that are remembered for retried commits: as many as all of its members together may have under way.
 pub const DONE_RING: u32 = 64;
 
 /// Tries of one change before the caller is told to try again: within a process changes of a home take turns, so conflicts come from a

@@ -93,6 +93,10 @@ impl<'a> Filling<'a> {
             let limit = ScanLimit::rows(room).with_bytes(MAX_LIST_BYTES.saturating_sub(self.bytes));
             let page = rows.reader.scan(Table::Records, &range, limit)?;
             for row in page.rows {
+                // Again for each: a row of an index is small, what it stands for need not be.
+                if self.is_full() {
+                    return Ok(Some(row.key));
+                }
                 self.take(rows, row.key, row.value)?;
             }
             rest = page.next.map(|next| range.starting_at(next));

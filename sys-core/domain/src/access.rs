@@ -118,7 +118,7 @@ pub struct Standing {
     pub owner: bool,
     /// The highest role that holds in the whole home: global or the organisation's.
     pub role: Option<Role>,
-    /// The highest role in each project, where that is more than [`Self::role`] says.
+    /// The highest role that is held in each project itself; [`Self::role`] holds there too.
     pub projects: BTreeMap<ProjectId, Role>,
 }
 

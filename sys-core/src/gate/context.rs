@@ -108,11 +108,15 @@ impl Context {
         Ok(self.0.binding.batch(self.command()?))
     }
 
-    /// The whole home below the tables, large content included. For a module whose entity stands for all of a home's data.
+    /// The whole home below the tables, large content included. For a module with one entity, which stands for all of a home's data: its
+    /// policies decide who may do what to all of it, and no table is left that others decide about.
     ///
     /// # Errors
-    /// `NotPermitted` when the caller's scope is less than everything.
+    /// `NotPermitted` when the caller's scope is less than everything, `Internal` for a module with several entities.
     pub fn whole(&self) -> Result<&dyn Partition, Refusal> {
+        if self.0.module.entities.len() != 1 {
+            return Err(misuse(format!("module {} has several entities", self.0.module.name)));
+        }
         if self.0.scope == Scope::Always {
             Ok(&*self.0.partition)
         } else {

@@ -10,7 +10,7 @@ use std::{
 use holdfast_authz::{Policies, Scope, ScopeError, Subject};
 use holdfast_domain::{AccountId, Check, ModuleSchema, Standing};
 
-use crate::limits::MAX_KEPT_SCOPES;
+use crate::limits::{MAX_KEPT_PROJECTS, MAX_KEPT_SCOPES};
 
 /// One module's policies, and what they said lately.
 pub(super) struct Scopes {
@@ -36,7 +36,8 @@ impl Scopes {
     /// There is no exact answer; nothing may be shown then.
     pub(super) fn of(&self, subject: &Subject<'_>, check: &Check) -> Result<Scope, ScopeError> {
         let kept = self.kept.get(&check.entity).and_then(|actions| actions.get(&check.action));
-        let (Some(kept), None) = (kept, subject.via) else { return self.policies.scope(subject, check) };
+        let small = subject.via.is_none() && subject.standing.projects.len() <= MAX_KEPT_PROJECTS;
+        let (Some(kept), true) = (kept, small) else { return self.policies.scope(subject, check) };
         let key = (subject.account, subject.standing.clone());
         if let Some(scope) = kept.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(scope.clone());

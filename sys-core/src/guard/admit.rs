@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_authz::{CallerKind, Decision, decide};
 use holdfast_certs::Peer;
-use holdfast_domain::{MethodRule, Reason};
+use holdfast_domain::{HomeId, MethodRule, Reason};
 use http::Request;
 
 use super::Checks;
@@ -31,9 +31,9 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// The audit event of the decision.
-    pub(super) fn record(&self, result: Result<(), Reason>) {
-        record(Some(&self.peer), Some(&self.method), &self.caller.to_string(), result);
+    /// The audit event of the decision about a home; `None` for the caller's own, or when the request did not get as far as naming one.
+    pub(super) fn record(&self, home: Option<HomeId>, result: Result<(), Reason>) {
+        record_at(Some(&self.peer), Some(&self.method), &self.caller.to_string(), home, result);
     }
 }
 
@@ -100,14 +100,27 @@ fn subject(peer: &Peer) -> String {
 
 /// Writes the audit event. Of an unknown method nothing is repeated: the path is the stranger's text.
 fn record(peer: Option<&Peer>, method: Option<&Method>, caller: &str, result: Result<(), Reason>) {
+    record_at(peer, method, caller, None, result);
+}
+
+fn record_at(
+    peer: Option<&Peer>,
+    method: Option<&Method>,
+    caller: &str,
+    home: Option<HomeId>,
+    result: Result<(), Reason>,
+) {
+    let home = home.map(tracing::field::debug);
     let rule = method.map_or("none", |method| &*method.rule_id);
     let path = method.map_or("unknown", |method| &*method.path);
     let address = peer.map(|peer| tracing::field::display(peer.addr));
     match result {
-        Ok(()) => tracing::info!(target: "audit", decision = "allow", rule, method = path, caller, address),
+        Ok(()) => {
+            tracing::info!(target: "audit", decision = "allow", rule, method = path, caller, home, address)
+        }
         Err(reason) => {
             let reason = reason.code();
-            tracing::info!(target: "audit", decision = "deny", rule, method = path, caller, address, reason);
+            tracing::info!(target: "audit", decision = "deny", rule, method = path, caller, home, address, reason);
         }
     }
 }

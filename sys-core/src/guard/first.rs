@@ -4,7 +4,6 @@
 //! of the rest. Both sides decode the same bytes with the same library, so that they cannot read two different routes in one message.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -41,45 +40,52 @@ pub(super) async fn route(body: Body) -> Result<(Route, Body), Refusal> {
 }
 
 async fn read(mut body: Body) -> Result<(Route, Body), Refusal> {
-    let mut frames = VecDeque::new();
     let mut seen = Seen::Nothing;
     loop {
         let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
         let frame = frame.ok_or_else(|| malformed("the request ends before its first message does"))?;
         let frame = frame
             .map_err(|status| Refusal::from_status(&status).unwrap_or_else(|_| Reason::Malformed.into()))?;
-        if let Some(data) = frame.data_ref() {
-            seen.add(data);
-        }
-        frames.push_back(frame);
+        let data =
+            frame.into_data().map_err(|_| malformed("the request ends before its first message does"))?;
+        seen.add(data);
         if let Some(message) = message(seen.bytes())? {
             let route = route_of(message)?;
-            return Ok((route, Body::new(Replay { frames, rest: body })));
+            return Ok((route, Body::new(Replay { first: Some(seen.into_bytes()), rest: body })));
         }
     }
 }
 
-/// What was read so far. Most first messages come in one piece, which need not be copied.
+/// What was read so far, in one piece however it came: many small frames cost no more than their bytes. Most first messages come in one
+/// frame, which is not copied.
 enum Seen {
     Nothing,
-    Piece(Bytes),
-    Pieces(BytesMut),
+    Frame(Bytes),
+    Frames(BytesMut),
 }
 
 impl Seen {
-    fn add(&mut self, data: &Bytes) {
+    fn add(&mut self, data: Bytes) {
         match self {
-            Self::Nothing => *self = Self::Piece(data.clone()),
-            Self::Piece(first) => *self = Self::Pieces([&**first, data].concat().as_slice().into()),
-            Self::Pieces(pieces) => pieces.extend_from_slice(data),
+            Self::Nothing => *self = Self::Frame(data),
+            Self::Frame(first) => *self = Self::Frames([&**first, &*data].concat().as_slice().into()),
+            Self::Frames(frames) => frames.extend_from_slice(&data),
         }
     }
 
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Nothing => &[],
-            Self::Piece(piece) => piece,
-            Self::Pieces(pieces) => pieces,
+            Self::Frame(frame) => frame,
+            Self::Frames(frames) => frames,
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::Frame(frame) => frame,
+            Self::Frames(frames) => frames.freeze(),
         }
     }
 }
@@ -104,9 +110,9 @@ fn malformed(detail: &'static str) -> Refusal {
     Refusal::new(Reason::Malformed).because(detail)
 }
 
-/// A body whose first frames were read before.
+/// A body whose beginning was read before.
 struct Replay {
-    frames: VecDeque<Frame<Bytes>>,
+    first: Option<Bytes>,
     rest: Body,
 }
 
@@ -118,14 +124,14 @@ impl http_body::Body for Replay {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match self.frames.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
             None => Pin::new(&mut self.rest).poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.frames.is_empty() && self.rest.is_end_stream()
+        self.first.is_none() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

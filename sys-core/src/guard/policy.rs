@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
+use holdfast_domain::HomeId;
 use http::{Request, Response};
 use tonic::{Status, body::Body};
 use tower_service::Service;
@@ -21,24 +22,28 @@ where
 {
     let (parts, body) = request.into_parts();
     let body = frames::limit(body, MAX_MESSAGE_BYTES);
+    let mut home = None;
     let opened = async {
         let (route, body) = first::route(body).await?;
+        home = route.home.as_ref().and_then(|home| HomeId::try_from(home).ok());
         let context = checks.gates.open(&asking.caller, &asking.method, &route).await?;
         Ok::<_, Refusal>((route, body, context))
     };
     let (route, body, context) = match opened.await {
         Ok(opened) => opened,
         Err(refusal) => {
-            asking.record(Err(refusal.reason()));
+            asking.record(home, Err(refusal.reason()));
             return Ok(Status::from(refusal).into_http());
         }
     };
-    asking.record(Ok(()));
+    asking.record(Some(context.home()), Ok(()));
     let mut request = Request::from_parts(parts, body);
     request.extensions_mut().insert(asking.caller.clone());
     request.extensions_mut().insert(context.clone());
     if !asking.method.streams {
-        return contain::response(contain::start(|| inner.call(request))).await;
+        let call = contain::response(contain::start(|| inner.call(request)));
+        let finished = recheck::finish(call, &checks, &asking, &route, &context).await;
+        return finished.unwrap_or_else(|refusal| Ok(Status::from(refusal).into_http()));
     }
     let watch = recheck::Watch::start(checks, asking, route, context);
     let request = request.map(|body| watch.over(body));

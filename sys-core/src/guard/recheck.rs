@@ -1,4 +1,4 @@
-//! Open streams: decided again each second, and ended when the answer is another.
+//! Calls that last: decided again each second, and ended when the answer is another.
 
 use std::{
     pin::Pin,
@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{FutureExt as _, future::Shared};
+use holdfast_domain::Reason;
 use holdfast_proto::module::v1::Route;
 use http_body::{Frame, SizeHint};
 use tokio::{sync::oneshot, task::AbortHandle};
@@ -17,7 +18,7 @@ use tonic::{Status, body::Body};
 use super::{Checks, admit::Asking};
 use crate::{errors::Refusal, gate::Context};
 
-/// A change of rights ends a stream within two of these.
+/// A change of rights ends a call within two of these: one until it is asked, one for the answer.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Decides one call again and again, for as long as one of its bodies is there.
@@ -41,7 +42,7 @@ impl Watch {
         let (ended, end) = oneshot::channel();
         let task = tokio::spawn(async move {
             let refusal = run(&checks, &asking, &route, &context).await;
-            asking.record(Err(refusal.reason()));
+            asking.record(Some(context.home()), Err(refusal.reason()));
             let _ = ended.send(refusal);
         });
         Self { end: end.shared(), _task: Arc::new(Abort(task.abort_handle())) }
@@ -57,12 +58,37 @@ impl Watch {
 async fn run(checks: &Checks, asking: &Asking, route: &Route, context: &Context) -> Refusal {
     loop {
         tokio::time::sleep(INTERVAL).await;
-        if let Err(reason) = checks.is_still(asking) {
-            return reason.into();
-        }
-        if let Err(refusal) = checks.gates.still(&asking.caller, &asking.method, route, context).await {
+        if let Err(refusal) = once(checks, asking, route, context).await {
             return refusal;
         }
+    }
+}
+
+/// Whether a call is decided now as it was when it began. Who cannot be told in time may have lost his rights.
+async fn once(checks: &Checks, asking: &Asking, route: &Route, context: &Context) -> Result<(), Refusal> {
+    checks.is_still(asking)?;
+    let still = checks.gates.still(&asking.caller, &asking.method, route, context);
+    tokio::time::timeout(INTERVAL, still)
+        .await
+        .unwrap_or_else(|_| Err(Refusal::new(Reason::NotReady).because("nobody says how the caller stands")))
+}
+
+/// Waits for a call that is no stream, for as long as it is allowed. One that is cut off may have written already.
+pub(super) async fn finish<T>(
+    call: impl Future<Output = T>,
+    checks: &Checks,
+    asking: &Asking,
+    route: &Route,
+    context: &Context,
+) -> Result<T, Refusal> {
+    let mut call = std::pin::pin!(call);
+    loop {
+        if let Ok(finished) = tokio::time::timeout(INTERVAL, &mut call).await {
+            return Ok(finished);
+        }
+        once(checks, asking, route, context).await.inspect_err(|refusal| {
+            asking.record(Some(context.home()), Err(refusal.reason()));
+        })?;
     }
 }
 

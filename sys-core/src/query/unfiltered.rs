@@ -15,12 +15,13 @@ impl<E: Entity> Unfiltered<E> {
         let Binding { caller, module, check, .. } = &*bound.binding;
         let (entity, action) = (&check.entity, &check.action);
         let table = bound.names.table();
-        let Some(reason) = &check.unfiltered else {
+        let declared = check.unfiltered.as_ref().filter(|_| *entity == E::schema().name);
+        let Some(reason) = declared else {
             tracing::info!(
                 target: "audit", decision = "deny", rule = "unfiltered", module, entity, action, table, %caller, purpose
             );
             return Err(QueryError::Misuse(
-                "the method's check gives no reason to look beyond the caller's rows",
+                "the method's check gives no reason to look beyond the caller's rows of this table",
             ));
         };
         tracing::info!(
