@@ -112,21 +112,28 @@ impl PartitionHost for Homes {
 
 /// Answers with a stream that never ends, and remembers what it was given.
 #[derive(Clone, Default)]
-struct Handler(Arc<Mutex<Vec<Context>>>);
+struct Handler {
+    given: Arc<Mutex<Vec<Context>>>,
+    /// Never answers at all.
+    stuck: bool,
+}
 
 impl Service<Request<Body>> for Handler {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
+    type Future = futures::future::BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, _: &mut Task<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.0.lock().unwrap().push(request.extensions().get::<Context>().unwrap().clone());
+        self.given.lock().unwrap().push(request.extensions().get::<Context>().unwrap().clone());
+        if self.stuck {
+            return Box::pin(std::future::pending());
+        }
         let silent = futures::stream::pending::<Result<http_body::Frame<Bytes>, Status>>();
-        std::future::ready(Ok(Response::new(Body::new(StreamBody::new(silent)))))
+        Box::pin(std::future::ready(Ok(Response::new(Body::new(StreamBody::new(silent))))))
     }
 }
 
@@ -139,12 +146,15 @@ struct Desk {
 }
 
 fn desk() -> Desk {
+    desk_with(Handler::default())
+}
+
+fn desk_with(handler: Handler) -> Desk {
     let (roles, homes, bans) = (Arc::new(Roles::default()), Arc::new(Homes::default()), BanList::new());
     let clock = Clock::new(|| UnixMs(0));
     let authenticator =
         Authenticator::new(TRUST_DOMAIN.parse().unwrap(), bans.clone(), PinnedPeers::none(), clock);
     let gates = Gates::new(&rules(), vec![gated(POLICIES, &homes, &roles)]).unwrap();
-    let handler = Handler::default();
     let guarded = Guard::new(rules(), authenticator, gates).layer(handler.clone());
     Desk { guarded, handler, roles, homes, bans }
 }
@@ -182,7 +192,7 @@ impl Desk {
         let mut request = Request::builder().method("POST").uri(path).body(body).unwrap();
         request.extensions_mut().insert(ann());
         let response = self.guarded.call(request).await.unwrap();
-        let through = self.handler.0.lock().unwrap().pop();
+        let through = self.handler.given.lock().unwrap().pop();
         match Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok) {
             Some(status) => {
                 assert!(through.is_none(), "refused and yet handed on");
@@ -274,6 +284,30 @@ async fn an_open_stream_ends_within_two_seconds_of_a_change_of_rights() {
         stream_end(Some(Role::User), true),
     );
     assert_eq!((more, none, banned), (Reason::NotReady, Reason::NotPermitted, Reason::Banned));
+}
+
+#[tokio::test]
+async fn a_call_that_lasts_ends_within_two_seconds_of_a_change_of_rights() {
+    let mut desk = desk_with(Handler { stuck: true, ..Handler::default() });
+    desk.hold(Some(Role::User));
+    let roles = Arc::clone(&desk.roles);
+    let taken = async move {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        roles.0.lock().unwrap().clear();
+        tokio::time::Instant::now()
+    };
+    let message = to(Some(ORG));
+    let mut body = Vec::from([0]);
+    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend(message);
+    let body = Body::new(Full::new(Bytes::from(body)).map_err(|never| match never {}));
+    let mut request = Request::builder().method("POST").uri(GET).body(body).unwrap();
+    request.extensions_mut().insert(ann());
+    let call = desk.guarded.call(request);
+    let (response, taken) = tokio::join!(call, taken);
+    assert!(taken.elapsed() < Duration::from_secs(2));
+    let status = Status::from_header_map(response.unwrap().headers()).unwrap();
+    assert_eq!(Refusal::from_status(&status).unwrap().reason(), Reason::NotPermitted);
 }
 
 #[tokio::test]
