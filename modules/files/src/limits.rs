@@ -60,7 +60,7 @@ pub const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
 /// Least rate of a transfer: a bad phone line, and 64 KiB in 10 s for whoever would hold all transfers of a node.
 pub const LEAST_BYTES_PER_SECOND: u64 = 6_553;
 
-/// Transfers of one home at a time.
+/// Transfers of one home at a time, and of one account in all homes.
 pub const MAX_TRANSFERS_PER_HOME: usize = 16;
 
 /// Transfers in all: each holds up to [`CHUNKS_IN_FLIGHT`] + 1 chunks, so about 640 MiB at most.

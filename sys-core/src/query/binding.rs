@@ -38,10 +38,11 @@ impl Binding {
     }
 
     /// The id that a caller's command has in the store: members of one home share its memory of commands, so nobody may use up the id of
-    /// another's command, nor one module that of another.
+    /// another's command, nor one module or action that of another.
     pub(crate) fn command(&self, command: CommandId) -> CommandId {
         let caller = self.caller.to_string();
-        let text = format!("query/command/v1\0{}\0{caller}\0{command}", self.module);
+        let Check { action, entity, unfiltered: _ } = &self.check;
+        let text = format!("query/command/v1\0{}\0{entity}.{action}\0{caller}\0{command}", self.module);
         let hash = Sha256Hash::of(text.as_bytes());
         let mut id = [0; CommandId::LEN];
         id.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
