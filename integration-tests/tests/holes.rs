@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, fs, future::Future, path::Path, time::Duration}
 
 use bytes::Bytes;
 use holdfast_certs::{Dialer, ExpectedServer, LiveIdentity};
-use holdfast_client::{Client, Error, config, credential::ClientCredential};
+use holdfast_client::{Client, Error, credential::ClientCredential};
 use holdfast_domain::{Audience, HomeId, Reason};
 use holdfast_files_api::v1::{
     BeginRequest, GetRequest, ListRequest, PutSmallRequest, RemoveRequest, StatRequest, UsageRequest,
@@ -47,9 +47,7 @@ impl World {
     }
 
     fn client(&self, account: &Account) -> Client {
-        let file = config::Config::load(&self.cluster.path("config.toml")).unwrap();
-        let context = file.contexts().iter().find(|(name, _)| name.as_str() == account.context).unwrap().1;
-        Client::open_offline(context, PATIENCE).unwrap()
+        self.cluster.client(account, PATIENCE).unwrap()
     }
 
     fn put(&self, account: &Account, name: &str, content: &[u8]) {

@@ -24,8 +24,8 @@ enum Dies {
 fn home(cluster: &Cluster, group: u32) -> usize {
     let groups = cluster.groups().unwrap();
     let row = groups.iter().find(|row| row.group == group).unwrap();
-    let voter = row.replicas.iter().find(|replica| replica.state == "voter").unwrap();
-    cluster.nodes.iter().position(|node| node.node.as_deref() == Some(&*voter.node)).unwrap()
+    let home = row.home().unwrap();
+    cluster.nodes.iter().position(|node| node.node.as_deref() == Some(home)).unwrap()
 }
 
 /// Moves the group to the next node; whoever dies does so this long after the order.

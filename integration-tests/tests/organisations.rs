@@ -10,7 +10,6 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use holdfast_client::{Client, config};
 use holdfast_domain::OrgId;
 use holdfast_integration_tests::{
     cluster::{Account, Cluster},
@@ -144,11 +143,9 @@ fn an_organisation_that_takes_the_id_of_an_account_is_another_home() {
     ann.holdfast().ok(["files", "put", file.to_str().unwrap(), "--as", "secret.txt"]).unwrap();
 
     let stolen = OrgId::new(*ann.id.as_bytes());
-    let contexts = config::Config::load(&cluster.path("config.toml")).unwrap();
-    let context = contexts.contexts().iter().find(|(name, _)| name.as_str() == ben.context).unwrap().1;
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let owner = runtime.block_on(async {
-        let client = Client::open_offline(context, Duration::from_secs(30)).unwrap();
+        let client = cluster.client(&ben, Duration::from_secs(30)).unwrap();
         client.organisation(stolen).create("Not yours").await.unwrap().owner
     });
     assert_eq!(owner, ben.id);

@@ -16,7 +16,7 @@ const KEY_PINNED_SERVICE: &str = "holdfast.consensus.v1.Raft";
 /// Authenticates requests.
 #[derive(Clone)]
 pub struct Authenticator {
-    trust_domain: TrustDomain,
+    pub(crate) trust_domain: TrustDomain,
     bans: BanList,
     pinned: PinnedPeers,
     clock: Clock,

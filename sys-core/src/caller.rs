@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use holdfast_domain::{Audience, ClientId, Home, NodeId, OperatorName};
+use holdfast_domain::{Audience, ClientId, Home, NodeId, OperatorName, Reason};
+
+use crate::errors::Refusal;
 
 /// The authenticated caller of one request, put into the request's extensions by the guard.
 ///
@@ -40,6 +42,17 @@ impl Caller {
             Self::Node(_) => Audience::Node,
             Self::Registry(_) => Audience::Registry,
             Self::Operator(_) => Audience::Operator,
+        }
+    }
+
+    /// The client key and its home, for what only clients do.
+    ///
+    /// # Errors
+    /// `NotPermitted` for everybody else.
+    pub fn client(&self) -> Result<(ClientId, &Home), Refusal> {
+        match self {
+            Self::Client { client, home } => Ok((*client, home)),
+            _ => Err(Refusal::new(Reason::NotPermitted).because("only clients have a home")),
         }
     }
 

@@ -33,39 +33,31 @@ const CALLER: AccountId = AccountId::new([1; 16]);
 const PROJECT: ProjectId = ProjectId::new([2; 16]);
 
 pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
-    let (module, check) = (notes("notes", POLICIES)?, get());
-    let standing = standing();
+    let (check, standing, row) = (get(), standing(), row());
     let subject = Subject { account: CALLER, standing: &standing, via: None };
-    let row = row();
-    let mut decide = || {
+    let decide = |module: &Policies| {
         let verdict = module.decide(&subject, &check, black_box(&row));
         anyhow::ensure!(matches!(verdict, Verdict::Allow { .. }), "the row is the caller's");
         Ok(())
     };
-    let mut by_hand = || {
+    let by_hand = || {
         anyhow::ensure!(allowed(&standing, CALLER, black_box(&row)), "the row is the caller's");
         Ok(())
     };
-    let decision = turns::compare(setting.span, Count::Thread, &mut decide, &mut by_hand)?;
-    let mut scope = || {
-        anyhow::ensure!(matches!(module.scope(&subject, &check)?, Scope::Rows(_)), "some rows");
-        Ok(())
-    };
-    let scopes = turns::compare(setting.span, Count::Thread, &mut scope, &mut decide)?;
-    let others = others()?;
-    let mut beside = || {
-        black_box(&others);
-        let verdict = module.decide(&subject, &check, black_box(&row));
-        anyhow::ensure!(matches!(verdict, Verdict::Allow { .. }), "the row is the caller's");
-        Ok(())
-    };
     let alone = notes("notes", POLICIES)?;
-    let mut alone = || {
-        let verdict = alone.decide(&subject, &check, black_box(&row));
-        anyhow::ensure!(matches!(verdict, Verdict::Allow { .. }), "the row is the caller's");
+    let scope = || {
+        anyhow::ensure!(matches!(alone.scope(&subject, &check)?, Scope::Rows(_)), "some rows");
         Ok(())
     };
-    let loaded = turns::compare(setting.span, Count::Thread, &mut beside, &mut alone)?;
+    let compare = |ours: &dyn Fn() -> anyhow::Result<()>, reference: &dyn Fn() -> anyhow::Result<()>| {
+        turns::compare(setting.span, Count::Thread, &mut || ours(), &mut || reference())
+    };
+    let decision = compare(&|| decide(&alone), &by_hand)?;
+    let scopes = compare(&scope, &|| decide(&alone))?;
+    let others = others()?;
+    let beside = notes("notes", POLICIES)?;
+    let loaded = compare(&|| decide(&beside), &|| decide(&alone))?;
+    drop(others);
     Ok(vec![
         Figure::new("decision of one row: CPU", "us", decision.ours)
             .against(decision.reference, "the same rules written by hand")

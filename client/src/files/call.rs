@@ -12,6 +12,7 @@ use tonic::{Response, Status, transport::Channel};
 use super::{File, FileError, FileName, Files, Usage, file_of};
 use crate::{
     Error,
+    home::Paging,
     limits::{MAX_REPLY_BYTES, PAGE_FILES},
 };
 
@@ -75,7 +76,7 @@ impl Files {
     /// The files under a prefix of whole components, page by page; an empty prefix lists all.
     pub fn list(&self, prefix: &[u8]) -> Listing {
         let prefix = Bytes::copy_from_slice(super::name::trim_slashes(prefix));
-        Listing { files: self.clone(), prefix, cursor: Some(Bytes::new()) }
+        Listing { files: self.clone(), prefix, paging: Paging::begin() }
     }
 
     /// Refuses an answer about another file than the one that was asked for.
@@ -89,7 +90,7 @@ impl Files {
 pub struct Listing {
     files: Files,
     prefix: Bytes,
-    cursor: Option<Bytes>,
+    paging: Paging,
 }
 
 impl Listing {
@@ -99,7 +100,7 @@ impl Listing {
     /// See [`Error`].
     pub async fn next_page(&mut self) -> Result<Option<Vec<File>>, Error> {
         const ACTION: &str = "list files";
-        let Some(cursor) = self.cursor.take() else { return Ok(None) };
+        let Some(cursor) = self.paging.next() else { return Ok(None) };
         let call = |mut client: FilesClient<Channel>, route| {
             let request = pb::ListRequest {
                 route: Some(route),
@@ -110,10 +111,7 @@ impl Listing {
             async move { client.list(request).await }
         };
         let pb::ListReply { files, cursor: next } = self.files.call(ACTION, call).await?;
-        if next == cursor && !next.is_empty() {
-            return Err(Error::Reply { action: ACTION.to_owned(), what: "cursor that advances" });
-        }
-        self.cursor = (!next.is_empty()).then_some(next);
+        self.paging.follow(&cursor, next, ACTION)?;
         files.into_iter().map(|info| file_of(info, ACTION)).collect::<Result<_, _>>().map(Some)
     }
 }

@@ -1,5 +1,6 @@
 //! One home, as a client calls the modules that serve it.
 
+mod paging;
 mod tries;
 
 use std::{future::Future, sync::Arc};
@@ -10,6 +11,7 @@ use tonic::{Response, Status, transport::Channel};
 
 use crate::{Error, client::Shared};
 
+pub(crate) use paging::Paging;
 pub(crate) use tries::{Tries, new_command, no_reply};
 
 /// A home. It may be anybody's: servers decide what the caller may do there.

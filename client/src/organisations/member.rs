@@ -1,6 +1,5 @@
 //! Who is a member of what.
 
-use bytes::Bytes;
 use holdfast_accounts_api::{
     Place,
     v1::{self as pb, organisations_client::OrganisationsClient},
@@ -11,7 +10,7 @@ use holdfast_domain::{AccountId, Role, UnixMs};
 use tonic::transport::Channel;
 
 use super::{Organisation, bytes_of, id_of};
-use crate::{Error, limits::PAGE_ROWS};
+use crate::{Error, home::Paging, limits::PAGE_ROWS};
 
 /// A role of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub struct Member {
 pub struct Members {
     organisation: Organisation,
     scope: String,
-    cursor: Option<Bytes>,
+    paging: Paging,
 }
 
 impl Organisation {
@@ -59,7 +58,7 @@ impl Organisation {
     /// The members of a place, or all that this account may see, page by page.
     pub fn members(&self, place: Option<Place>) -> Members {
         let scope = place.map(|place| place.to_string()).unwrap_or_default();
-        Members { organisation: self.clone(), scope, cursor: Some(Bytes::new()) }
+        Members { organisation: self.clone(), scope, paging: Paging::begin() }
     }
 
     /// Takes an account's role in a place; for the own account: leaves.
@@ -84,17 +83,14 @@ impl Members {
     /// See [`Error`].
     pub async fn next_page(&mut self) -> Result<Option<Vec<Member>>, Error> {
         const ACTION: &str = "list members";
-        let Some(cursor) = self.cursor.take() else { return Ok(None) };
+        let Some(cursor) = self.paging.next() else { return Ok(None) };
         let call = |mut client: OrganisationsClient<Channel>, route| {
             let (scope, cursor) = (self.scope.clone(), cursor.clone());
             let request = pb::ListMembersRequest { route: Some(route), scope, cursor, limit: PAGE_ROWS };
             async move { client.list_members(request).await }
         };
         let pb::ListMembersReply { memberships, cursor: next } = self.organisation.call(ACTION, call).await?;
-        if next == cursor && !next.is_empty() {
-            return Err(Error::Reply { action: ACTION.to_owned(), what: "cursor that advances" });
-        }
-        self.cursor = (!next.is_empty()).then_some(next);
+        self.paging.follow(&cursor, next, ACTION)?;
         memberships.into_iter().map(|row| member_of(row, ACTION)).collect::<Result<_, _>>().map(Some)
     }
 }

@@ -1,6 +1,5 @@
 //! Projects of an organisation.
 
-use bytes::Bytes;
 use holdfast_accounts_api::v1::{self as pb, organisations_client::OrganisationsClient};
 #[cfg(doc)]
 use holdfast_domain::Reason;
@@ -8,7 +7,7 @@ use holdfast_domain::{ProjectId, UnixMs};
 use tonic::transport::Channel;
 
 use super::{Organisation, bytes_of, id_of, is_gone};
-use crate::{Error, limits::PAGE_ROWS};
+use crate::{Error, home::Paging, limits::PAGE_ROWS};
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +42,8 @@ impl Organisation {
     /// See [`Error`].
     pub async fn projects(&self) -> Result<Vec<Project>, Error> {
         const ACTION: &str = "list projects";
-        let (mut projects, mut cursor) = (Vec::new(), Bytes::new());
-        loop {
+        let (mut projects, mut paging) = (Vec::new(), Paging::begin());
+        while let Some(cursor) = paging.next() {
             let call = |mut client: OrganisationsClient<Channel>, route| {
                 let cursor = cursor.clone();
                 let request = pb::ListProjectsRequest { route: Some(route), cursor, limit: PAGE_ROWS };
@@ -54,15 +53,10 @@ impl Organisation {
             for row in rows {
                 projects.push(project_of(row, ACTION)?);
             }
-            if next.is_empty() {
-                projects.sort_by(|a, b| a.name.cmp(&b.name));
-                return Ok(projects);
-            }
-            if next == cursor {
-                return Err(Error::Reply { action: ACTION.to_owned(), what: "cursor that advances" });
-            }
-            cursor = next;
+            paging.follow(&cursor, next, ACTION)?;
         }
+        projects.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(projects)
     }
 
     /// Gives a project another name.

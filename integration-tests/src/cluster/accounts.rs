@@ -3,9 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::Context as _;
+use holdfast_client::{Client, config};
 use holdfast_domain::AccountId;
 use serde_json::Value;
 
@@ -49,6 +51,17 @@ impl Cluster {
         let answer = self.holdfast().json(arguments).with_context(|| format!("registering {context}"))?;
         let id = answer.get("account").and_then(Value::as_str).context("no account")?;
         Ok(Account { context: context.to_owned(), id: id.parse()?, holdfast: self.holdfast() })
+    }
+
+    /// An account's client, as a program of its own has it.
+    ///
+    /// # Errors
+    /// The context is not in the configuration, or its credential does not open.
+    pub fn client(&self, account: &Account, patience: Duration) -> anyhow::Result<Client> {
+        let file = config::Config::load(&self.path("config.toml"))?;
+        let context = file.contexts().iter().find(|(name, _)| name.as_str() == account.context);
+        let (_, context) = context.with_context(|| format!("no context {}", account.context))?;
+        Ok(Client::open_offline(context, patience)?)
     }
 
     /// Where a client's key is.

@@ -51,6 +51,17 @@ pub struct GroupRow {
     pub replicas: Vec<ReplicaRow>,
 }
 
+impl GroupRow {
+    /// The node that serves it.
+    ///
+    /// # Errors
+    /// None does.
+    pub fn home(&self) -> anyhow::Result<&str> {
+        let voter = self.replicas.iter().find(|replica| replica.state == "voter");
+        Ok(&voter.with_context(|| format!("group {} has no voter", self.group))?.node)
+    }
+}
+
 /// One replica.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ReplicaRow {

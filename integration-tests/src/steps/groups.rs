@@ -85,8 +85,7 @@ pub(super) fn move_somewhere(cluster: &Cluster, group: u32) -> anyhow::Result<(S
 /// There is none.
 pub(super) fn home_of(groups: &[GroupRow], group: u32) -> anyhow::Result<String> {
     let row = groups.iter().find(|row| row.group == group).with_context(|| format!("no group {group}"))?;
-    let voter = row.replicas.iter().find(|replica| replica.state == "voter");
-    Ok(voter.with_context(|| format!("group {group} has no voter"))?.node.clone())
+    Ok(row.home()?.to_owned())
 }
 
 fn load(cluster: &Cluster, groups: &[GroupRow]) -> BTreeMap<String, usize> {

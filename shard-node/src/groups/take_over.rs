@@ -1,4 +1,4 @@
-//! The receiving side of a move: open the wrapped key, follow the group, fetch its chunks, and once it leads be the only voter.
+//! The receiving side of a move: open the wrapped key, follow the group, fetch its chunks, and once it leads be the only member.
 //!
 //! Only chunks that a manifest names are fetched. What was uploaded and not committed stays behind: the upload goes on here by its id, from
 //! what this replica holds of it, which is nothing at first.

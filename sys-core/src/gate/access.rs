@@ -1,6 +1,6 @@
 //! The right to open a home.
 
-use holdfast_domain::{ClientId, HomeId, Reason};
+use holdfast_domain::{ClientId, HomeId};
 
 use crate::{caller::Caller, errors::Refusal};
 
@@ -18,10 +18,8 @@ impl HomeAccess {
     /// # Errors
     /// `NotPermitted` for callers that have none.
     pub fn own(caller: &Caller) -> Result<Self, Refusal> {
-        let Caller::Client { client, home } = caller else {
-            return Err(Refusal::new(Reason::NotPermitted).because("only clients have a home"));
-        };
-        Ok(Self { client: *client, home: home.account.into(), quota_bytes: home.quota_bytes })
+        let (client, home) = caller.client()?;
+        Ok(Self { client, home: home.account.into(), quota_bytes: home.quota_bytes })
     }
 
     /// Access to any home: whoever calls this has asked the policies.

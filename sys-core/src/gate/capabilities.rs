@@ -47,10 +47,9 @@ impl Gates {
         caller: &Caller,
         route: &Route,
     ) -> Result<GetCapabilitiesReply, Refusal> {
-        let Caller::Client { client: _, home: own } = caller else { return Err(Reason::NotPermitted.into()) };
+        let (_, own) = caller.client()?;
         let way = Way::try_from(route)?;
-        let home = way.home.unwrap_or_else(|| own.account.into());
-        let mut standings = Standings { own, home, route: way.route, known: Vec::new() };
+        let mut standings = Standings { own, home: way.home_of(own), route: way.route, known: Vec::new() };
         let (mut modules, mut screens) = (Vec::new(), Vec::new());
         for gate in self.0.values() {
             let HomeStanding { standing, quota_bytes: _ } = standings.of(&gate.standings).await?;

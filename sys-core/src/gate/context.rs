@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use holdfast_authz::{Scope, Subject};
-use holdfast_domain::{AccountId, Check, CommandId, HomeId, ModuleSchema, Reason, Standing, UnixMs};
+use holdfast_domain::{AccountId, Check, CommandId, HomeId, Reason, Standing, UnixMs};
 
-use super::scopes::Scopes;
+use super::gates::Gate;
 use crate::{
     caller::Unguarded,
     errors::Refusal,
@@ -18,15 +18,11 @@ use crate::{
 pub struct Context(pub(super) Arc<Bound>);
 
 pub(super) struct Bound {
+    pub(super) gate: Arc<Gate>,
     pub(super) account: AccountId,
-    pub(super) home: HomeId,
-    pub(super) command: Option<CommandId>,
     pub(super) standing: Standing,
-    pub(super) check: Check,
+    pub(super) command: Option<CommandId>,
     pub(super) scope: Scope,
-    pub(super) module: Arc<ModuleSchema>,
-    pub(super) scopes: Arc<Scopes>,
-    pub(super) partition: Arc<dyn Partition>,
     pub(super) binding: Arc<Binding>,
 }
 
@@ -46,17 +42,12 @@ impl Context {
 
     /// Whose data the call is about.
     pub fn home(&self) -> HomeId {
-        self.0.home
-    }
-
-    /// How the caller stands to that home. For texts and defaults: what it permits is decided already.
-    pub fn standing(&self) -> &Standing {
-        &self.0.standing
+        self.0.binding.partition.home()
     }
 
     /// The clock that stamps the home's records.
     pub fn now(&self) -> UnixMs {
-        self.0.partition.now()
+        self.0.binding.partition.now()
     }
 
     /// The command that the request names: the same for all tries of one write.
@@ -81,12 +72,12 @@ impl Context {
     /// # Errors
     /// `Internal` when it is about another entity: see [`Self::table_for`].
     pub fn table<E: Entity>(&self) -> Result<Table<E>, Refusal> {
-        let Bound { check, scope, .. } = &*self.0;
-        let schema = self.declared::<E>()?;
-        if schema != check.entity {
-            return Err(misuse(format!("the method's check is about {}, not {schema}", check.entity)));
+        let Bound { binding, scope, .. } = &*self.0;
+        let (schema, about) = (self.declared::<E>()?, &binding.check.entity);
+        if schema != about {
+            return Err(misuse(format!("the method's check is about {about}, not {schema}")));
         }
-        Ok(self.0.binding.table(scope.clone()))
+        Ok(binding.table(scope.clone()))
     }
 
     /// The rows to which the caller may do another action of the module, declared by some method: none, if there are none.
@@ -96,8 +87,9 @@ impl Context {
     pub fn table_for<E: Entity>(&self, action: &str) -> Result<Table<E>, Refusal> {
         let entity = self.declared::<E>()?.to_owned();
         let check = Check { action: action.to_owned(), entity, unfiltered: None };
-        let scope = self.scope_of(&check)?;
-        Ok(self.0.binding.table(scope))
+        let Bound { gate, account, standing, binding, .. } = &*self.0;
+        let subject = Subject { account: *account, standing, via: None };
+        Ok(binding.table(gate.scope(&subject, &check)?))
     }
 
     /// A change of rows of several tables.
@@ -114,29 +106,24 @@ impl Context {
     /// # Errors
     /// `NotPermitted` when the caller's scope is less than everything, `Internal` for a module with several entities.
     pub fn whole(&self) -> Result<&dyn Partition, Refusal> {
-        if self.0.module.entities.len() != 1 {
-            return Err(misuse(format!("module {} has several entities", self.0.module.name)));
+        let module = &self.0.gate.module;
+        if module.entities.len() != 1 {
+            return Err(misuse(format!("module {} has several entities", module.name)));
         }
         if self.0.scope == Scope::Always {
-            Ok(&*self.0.partition)
+            Ok(&*self.0.binding.partition)
         } else {
             Err(Refusal::new(Reason::NotPermitted).because("a part of the home is hidden from the caller"))
         }
     }
 
-    fn scope_of(&self, check: &Check) -> Result<Scope, Refusal> {
-        let Bound { account, standing, scopes, .. } = &*self.0;
-        let subject = Subject { account: *account, standing, via: None };
-        scopes.of(&subject, check).map_err(|error| misuse(error.to_string()))
-    }
-
     /// The name of an entity, if it is the module's own.
     fn declared<E: Entity>(&self) -> Result<&'static str, Refusal> {
-        let schema = E::schema();
-        if self.0.module.entity(&schema.name) == Some(schema) {
+        let (module, schema) = (&self.0.gate.module, E::schema());
+        if module.entity(&schema.name) == Some(schema) {
             Ok(&schema.name)
         } else {
-            Err(misuse(format!("module {} does not declare {} like this", self.0.module.name, schema.name)))
+            Err(misuse(format!("module {} does not declare {} like this", module.name, schema.name)))
         }
     }
 }

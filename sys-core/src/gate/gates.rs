@@ -45,14 +45,14 @@ pub enum GateError {
 /// One module's gate.
 pub(super) struct Gate {
     pub(super) module: Arc<ModuleSchema>,
-    pub(super) scopes: Arc<Scopes>,
+    pub(super) scopes: Scopes,
     pub(super) host: Arc<dyn PartitionHost>,
     pub(super) standings: Arc<dyn StandingSource>,
 }
 
 /// By the module's name.
 #[derive(Clone, Default)]
-pub(crate) struct Gates(pub(super) Arc<BTreeMap<String, Gate>>);
+pub(crate) struct Gates(pub(super) Arc<BTreeMap<String, Arc<Gate>>>);
 
 impl Gates {
     /// Compiles the policies of all modules that are served.
@@ -65,10 +65,8 @@ impl Gates {
                 module: name.to_owned(),
                 source: Box::new(source),
             })?;
-            gates.insert(
-                name.to_owned(),
-                Gate { scopes: Arc::new(Scopes::new(&module, policies)), module, host, standings },
-            );
+            let scopes = Scopes::new(&module, policies);
+            gates.insert(name.to_owned(), Arc::new(Gate { module, scopes, host, standings }));
         }
         let mut checked = rules.modules().iter().filter(|module| has_checks(module));
         match checked.find(|module| !gates.contains_key(&module.name)) {

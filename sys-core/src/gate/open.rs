@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_authz::{Scope, Subject};
 use holdfast_domain::{
-    AccountId, Check, ClientId, CommandId, GroupId, HomeId, MapEpoch, MethodRule, Reason, Standing,
+    AccountId, Check, CommandId, GroupId, Home, HomeId, MapEpoch, MethodRule, Reason, Standing,
 };
 use holdfast_proto::module::v1::Route;
 
@@ -21,19 +21,17 @@ use crate::{caller::Caller, errors::Refusal, module::RouteInfo, query::Binding, 
 pub(super) struct Way {
     pub(super) route: RouteInfo,
     /// `None` for the caller's own.
-    pub(super) home: Option<HomeId>,
+    home: Option<HomeId>,
     command: Option<CommandId>,
 }
 
 /// What the policies say of one call.
 struct Decided<'a> {
-    gate: &'a Gate,
+    gate: &'a Arc<Gate>,
     check: &'a Check,
-    client: ClientId,
     account: AccountId,
-    home: HomeId,
+    access: HomeAccess,
     standing: Standing,
-    quota_bytes: u64,
     scope: Scope,
 }
 
@@ -49,23 +47,12 @@ impl Gates {
         route: &Route,
     ) -> Result<Context, Refusal> {
         let way = Way::try_from(route)?;
-        let Decided { gate, check, client, account, home, standing, quota_bytes, scope } =
+        let Decided { gate, check, account, access, standing, scope } =
             self.decide(caller, method, way).await?;
-        let access = HomeAccess::granted(client, home, quota_bytes);
         let partition = gate.host.partition(&access, way.route).await?;
-        let binding = Binding::new(Arc::clone(&partition), caller.clone(), &gate.module.name, check.clone());
-        Ok(Context(Arc::new(Bound {
-            account,
-            home,
-            command: way.command,
-            standing,
-            check: check.clone(),
-            scope,
-            module: Arc::clone(&gate.module),
-            scopes: Arc::clone(&gate.scopes),
-            partition,
-            binding,
-        })))
+        let binding = Binding::new(partition, caller.clone(), &gate.module.name, check.clone());
+        let (gate, command) = (Arc::clone(gate), way.command);
+        Ok(Context(Arc::new(Bound { gate, account, standing, command, scope, binding })))
     }
 
     /// Whether a call that was let in is decided the same way now.
@@ -95,8 +82,8 @@ impl Gates {
         way: Way,
     ) -> Result<Decided<'a>, Refusal> {
         let (gate, check) = self.of(method)?;
-        let Caller::Client { client, home: own } = caller else { return Err(Reason::NotPermitted.into()) };
-        let home = way.home.unwrap_or_else(|| own.account.into());
+        let (client, own) = caller.client()?;
+        let home = way.home_of(own);
         let HomeStanding { standing, quota_bytes } =
             standing_in(&*gate.standings, own, home, way.route).await?;
         let subject = Subject { account: own.account, standing: &standing, via: None };
@@ -104,11 +91,11 @@ impl Gates {
         if scope == Scope::Never {
             return Err(Reason::NotPermitted.into());
         }
-        let (client, account) = (*client, own.account);
-        Ok(Decided { gate, check, client, account, home, standing, quota_bytes, scope })
+        let access = HomeAccess::granted(client, home, quota_bytes);
+        Ok(Decided { gate, check, account: own.account, access, standing, scope })
     }
 
-    fn of<'a>(&'a self, method: &'a Method) -> Result<(&'a Gate, &'a Check), Refusal> {
+    fn of<'a>(&'a self, method: &'a Method) -> Result<(&'a Arc<Gate>, &'a Check), Refusal> {
         let module = method.module.as_ref().map(|module| module.name.as_str());
         match (module.and_then(|module| self.0.get(module)), &method.rule) {
             (Some(gate), MethodRule::Check(check)) => Ok((gate, check)),
@@ -124,6 +111,13 @@ impl Gate {
             tracing::error!(module = self.module.name, error = %holdfast_domain::causes(&error), "no exact scope");
             Refusal::new(Reason::Internal).because(error)
         })
+    }
+}
+
+impl Way {
+    /// Whose home a caller means, whose own is this.
+    pub(super) fn home_of(&self, own: &Home) -> HomeId {
+        self.home.unwrap_or_else(|| own.account.into())
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Asking {
 impl Asking {
     /// The audit event of the decision about a home; `None` for the caller's own, or when the request did not get as far as naming one.
     pub(super) fn record(&self, home: Option<HomeId>, result: Result<(), Reason>) {
-        record_at(Some(&self.peer), Some(&self.method), &self.caller.to_string(), home, result);
+        record(Some(&self.peer), Some(&self.method), &self.caller.to_string(), home, result);
     }
 }
 
@@ -45,18 +45,18 @@ impl Checks {
         let path = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let method = if path.len() <= MAX_METHOD_PATH_BYTES { self.rules.find(path) } else { None };
         let Some(method) = method else {
-            record(peer, None, "-", Err(Reason::UnknownMethod));
+            record(peer, None, "-", None, Err(Reason::UnknownMethod));
             return Err(Reason::UnknownMethod);
         };
         let Some(peer) = peer else {
             tracing::error!(
                 "the listener tells nothing about its connections: a server was put together wrongly"
             );
-            record(None, Some(method), "-", Err(Reason::Internal));
+            record(None, Some(method), "-", None, Err(Reason::Internal));
             return Err(Reason::Internal);
         };
         let Authenticated { caller, kind } = self.decide(peer, method).inspect_err(|reason| {
-            record(Some(peer), Some(method), &subject(peer), Err(*reason));
+            record(Some(peer), Some(method), &subject(peer), None, Err(*reason));
         })?;
         if let MethodRule::Check(_) = method.rule {
             return Ok(Admitted::Policy(Arc::new(Asking {
@@ -66,7 +66,7 @@ impl Checks {
             })));
         }
         let name = if kind == CallerKind::Module { subject(peer) } else { caller.to_string() };
-        record(Some(peer), Some(method), &name, Ok(()));
+        record(Some(peer), Some(method), &name, None, Ok(()));
         Ok(Admitted::Handler(caller))
     }
 
@@ -99,11 +99,7 @@ fn subject(peer: &Peer) -> String {
 }
 
 /// Writes the audit event. Of an unknown method nothing is repeated: the path is the stranger's text.
-fn record(peer: Option<&Peer>, method: Option<&Method>, caller: &str, result: Result<(), Reason>) {
-    record_at(peer, method, caller, None, result);
-}
-
-fn record_at(
+fn record(
     peer: Option<&Peer>,
     method: Option<&Method>,
     caller: &str,

@@ -48,6 +48,12 @@ impl Guard {
         Self(Arc::new(Checks { rules: Arc::new(rules), authenticator, gates }))
     }
 
+    /// The domain of its callers.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn trust_domain(&self) -> &holdfast_domain::TrustDomain {
+        &self.0.authenticator.trust_domain
+    }
+
     /// The same for a server that shows this identity.
     pub(crate) fn showing(&self, own: LiveIdentity) -> Self {
         let Checks { rules, authenticator, gates } = &*self.0;

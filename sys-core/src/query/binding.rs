@@ -10,10 +10,10 @@ use crate::{caller::Caller, module::Partition};
 
 /// One caller's way to one module's rows in one home. Made by the gate only: there is no way from a [`Table`] back to it.
 pub(crate) struct Binding {
-    pub(super) partition: Arc<dyn Partition>,
+    pub(crate) partition: Arc<dyn Partition>,
     pub(super) caller: Caller,
     pub(super) module: String,
-    pub(super) check: Check,
+    pub(crate) check: Check,
 }
 
 impl Binding {

@@ -25,14 +25,6 @@ use crate::{
 pub struct PlatformServer {
     pub(crate) routes: Routes,
     pub(crate) guard: Guard,
-    #[cfg_attr(
-        not(any(test, feature = "testing")),
-        expect(
-            dead_code,
-            reason = "tests call as clients of this domain; everybody else shows a certificate"
-        )
-    )]
-    pub(crate) trust_domain: TrustDomain,
     pub(super) health: Health,
     pub(super) bans: BanList,
     pub(super) pinned: PinnedPeers,
@@ -57,7 +49,6 @@ pub enum StartError {
 
 /// Collects a server's services and their descriptors.
 pub struct Builder {
-    trust_domain: TrustDomain,
     authenticator: Authenticator,
     bans: BanList,
     pinned: PinnedPeers,
@@ -72,10 +63,8 @@ pub struct Builder {
 impl PlatformServer {
     /// A server for identities of one trust domain. `pinned` holds the keys of the registry's voters (none on a shard node).
     pub fn builder(trust_domain: TrustDomain, bans: BanList, pinned: PinnedPeers, clock: Clock) -> Builder {
-        let domain = trust_domain.clone();
-        let authenticator = Authenticator::new(domain, bans.clone(), pinned.clone(), clock.clone());
+        let authenticator = Authenticator::new(trust_domain, bans.clone(), pinned.clone(), clock.clone());
         Builder {
-            trust_domain,
             authenticator,
             bans,
             pinned,
@@ -95,10 +84,13 @@ impl PlatformServer {
 }
 
 impl Builder {
-    /// Adds descriptor bytes as the compiler encoded them; they may describe more services than are served.
+    /// Adds descriptor bytes as the compiler encoded them; they may describe more services than are served. A set that is there already is
+    /// not read twice.
     #[must_use]
     pub fn descriptors(mut self, set: &'static [u8]) -> Self {
-        self.descriptors.push(set);
+        if !self.descriptors.contains(&set) {
+            self.descriptors.push(set);
+        }
         self
     }
 
@@ -154,18 +146,8 @@ impl Builder {
             "every method has its rule"
         );
         let health = Health::starting().await;
-        let Self {
-            trust_domain,
-            authenticator,
-            bans,
-            pinned,
-            clock,
-            stopping,
-            descriptors,
-            services,
-            gated,
-            routes,
-        } = self;
+        let Self { authenticator, bans, pinned, clock, stopping, descriptors, services, gated, routes } =
+            self;
         let gates = Gates::new(&rules, gated)?;
         let routes =
             if modules { routes.add_service(CapabilitiesService::server(gates.clone())) } else { routes };
@@ -175,7 +157,7 @@ impl Builder {
             .add_service(reflection(&descriptors, &services).build_v1alpha()?)
             .prepare();
         let guard = Guard::new(rules, authenticator, gates);
-        Ok(PlatformServer { routes, guard, trust_domain, health, bans, pinned, clock, stopping })
+        Ok(PlatformServer { routes, guard, health, bans, pinned, clock, stopping })
     }
 }
 

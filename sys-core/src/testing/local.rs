@@ -32,7 +32,7 @@ impl Local {
         let subject = SpiffeSubject::Client(client);
         let identity = PeerIdentity {
             spki_hash: SpkiHash::of_der(client.as_bytes()),
-            spiffe: SpiffeId { trust_domain: server.trust_domain.clone(), subject },
+            spiffe: SpiffeId { trust_domain: server.guard.trust_domain().clone(), subject },
             serial: Serial::new([1; 16]),
             not_after: UnixMs(u64::MAX),
             home: Some(home),
