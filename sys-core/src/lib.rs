@@ -4,11 +4,13 @@
 //! - [`guard`]: the one layer in front of every handler: look up, authenticate, decide, audit.
 //! - [`gate`]: for methods under policies: whose home, which rows; makes what a handler may touch.
 //! - [`authn`], [`bans`], [`caller`]: from a connection's identity to the caller of one request.
+//! - [`attempts`]: how often anybody may try something.
 //! - [`server`]: assembles all of it with limits, health, reflection for operators, and drain.
 //! - [`errors`]: refusals with stable codes. [`module`]: what a module's handlers are given.
 //! - [`query`]: a module's rows as far as one caller may see them.
 //! - [`config`], [`telemetry`]: configuration files and logs.
 
+pub mod attempts;
 pub mod authn;
 pub mod bans;
 pub mod caller;

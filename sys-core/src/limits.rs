@@ -77,3 +77,6 @@ pub const MAX_METHOD_PATH_BYTES: usize = 512;
 
 /// Largest configuration file.
 pub const MAX_CONFIG_BYTES: u64 = 256 * 1024;
+
+/// Addresses or names that attempts are counted for; about 100 bytes each.
+pub const MAX_COUNTED: usize = 50_000;

@@ -8,13 +8,13 @@ use holdfast_domain::{ClientId, Home, InvitePublic, Reason, Signature64};
 use holdfast_keys::{ClientPublic, Registration, Renewal};
 use holdfast_proto::registry::v1::{ClientGrant, RegisterRequest, RenewRequest, clients_server::Clients};
 use holdfast_registry_state::{Act, RegisterClient, State};
-use holdfast_sys_core::Refusal;
+use holdfast_sys_core::{
+    Refusal,
+    attempts::{Attempts, Origin},
+};
 use tonic::{Request, Response, Status};
 
-use super::{
-    attempts::{Attempts, Origin},
-    limits, peer, wire,
-};
+use super::{limits, peer, wire};
 use crate::core::Core;
 
 /// The service.

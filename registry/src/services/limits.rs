@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::attempts::Rate;
+use holdfast_sys_core::attempts::Rate;
 
 /// How long a machine may take to send its first message: it has nothing to compute for it any more.
 pub(super) const INIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,9 +30,6 @@ pub(super) const PENDING_RETRY_MS: u32 = 3_000;
 
 /// Registrations and renewals of clients of one address: an office behind one NAT renews within minutes.
 pub(super) const CLIENTS_PER_ADDRESS: Rate = Rate { burst: 2_000, every: Duration::from_millis(20) };
-
-/// Addresses or EKs that attempts are counted for; about 100 bytes each.
-pub(super) const MAX_COUNTED: usize = 50_000;
 
 /// Least time between two views for a watcher: changes in between are seen together.
 pub(super) const VIEW_INTERVAL: Duration = Duration::from_millis(50);

@@ -1,6 +1,5 @@
 //! What a voter offers to machines and clients. Who may call what is declared in the `.proto` files and enforced before a handler runs.
 
-mod attempts;
 pub mod clients;
 pub mod custody;
 pub mod directory;

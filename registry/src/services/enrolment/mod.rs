@@ -22,15 +22,15 @@ use holdfast_domain::{EkHash, NodeId, NodeRole, Reason};
 use holdfast_proto::registry::v1::{
     Denied, JoinInit, JoinReply, JoinRequest, Proof, enrolment_server::Enrolment, join_reply, join_request,
 };
-use holdfast_sys_core::Refusal;
+use holdfast_sys_core::{
+    Refusal,
+    attempts::{Attempts, Origin},
+};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{
-    attempts::{Attempts, Origin},
-    limits, machine, peer,
-};
+use super::{limits, machine, peer};
 use crate::core::Core;
 use rejections::{Rejected, Rejections};
 use session::Offer;

@@ -7,35 +7,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::limits::MAX_COUNTED;
+use crate::limits::MAX_COUNTED;
 
 /// How many attempts are fine.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rate {
+pub struct Rate {
     /// At once.
-    pub(super) burst: u32,
+    pub burst: u32,
     /// And one more each time this has passed.
-    pub(super) every: Duration,
+    pub every: Duration,
 }
 
 /// Over the rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooMany;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many attempts")]
+pub struct TooMany;
 
 /// Attempts by key.
-pub(super) struct Attempts<K> {
+pub struct Attempts<K> {
     rate: Rate,
     /// When all attempts of a key are paid off.
     paid_off: Mutex<BTreeMap<K, Instant>>,
 }
 
 impl<K: Ord> Attempts<K> {
-    pub(super) const fn new(rate: Rate) -> Self {
+    /// Counts at this rate.
+    pub const fn new(rate: Rate) -> Self {
         Self { rate, paid_off: Mutex::new(BTreeMap::new()) }
     }
 
     /// Counts one attempt; refused ones are not counted.
-    pub(super) fn take(&self, key: K, now: Instant) -> Result<(), TooMany> {
+    ///
+    /// # Errors
+    /// [`TooMany`] over the rate, and for a new key while the table is full of others.
+    pub fn take(&self, key: K, now: Instant) -> Result<(), TooMany> {
         let mut paid_off = self.paid_off.lock().unwrap_or_else(PoisonError::into_inner);
         if paid_off.len() >= MAX_COUNTED && !paid_off.contains_key(&key) {
             paid_off.retain(|_, at| *at > now);
@@ -54,8 +59,10 @@ impl<K: Ord> Attempts<K> {
 
 /// An address as it is counted: of IPv6 the /64, which one subscriber has whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Origin {
+pub enum Origin {
+    /// A whole IPv4 address.
     V4([u8; 4]),
+    /// A /64.
     V6([u16; 4]),
 }
 
