@@ -12,8 +12,10 @@ const FILES: &[&str] = &[
     "holdfast/registry/v1/directory.proto",
     "holdfast/registry/v1/custody.proto",
     "holdfast/registry/v1/clients.proto",
+    "holdfast/registry/v1/accounts.proto",
     "holdfast/registry/v1/operators.proto",
     "holdfast/node/v1/peer.proto",
+    "holdfast/session/v1/session.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

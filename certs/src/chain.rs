@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_CERTIFICATE_LEN, MAX_CHAIN_LEN};
+use crate::{
+    SubjectKey,
+    limits::{MAX_CERTIFICATE_LEN, MAX_CHAIN_LEN},
+    root_certificate::parse_x509,
+};
 
 /// A leaf and the authority that signed it, in DER. Not checked beyond sizes: see [`crate::verify_chain`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +45,12 @@ impl CertChain {
     /// The leaf in DER.
     pub fn leaf(&self) -> &[u8] {
         self.0.first().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The key in the leaf, whoever signed that; `None` when it is no leaf with a key of ours.
+    pub fn leaf_key(&self) -> Option<SubjectKey> {
+        let certificate = parse_x509(self.leaf())?;
+        SubjectKey::from_spki_der(certificate.public_key().raw).ok()
     }
 }
 

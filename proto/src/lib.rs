@@ -54,6 +54,24 @@ pub mod node {
     }
 }
 
+/// Sessions of clients that show no certificate.
+pub mod session {
+    /// Version 1.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
+    pub mod v1 {
+        tonic::include_proto!("holdfast.session.v1");
+    }
+
+    /// Metadata: the session's secret, base64url without padding.
+    pub const SESSION: &str = "holdfast-session";
+
+    /// Metadata of a web session's request: its counter, decimal.
+    pub const COUNTER: &str = "holdfast-counter";
+
+    /// Metadata of a web session's request: its signature, base64url without padding.
+    pub const SIGNATURE: &str = "holdfast-signature";
+}
+
 /// All descriptors of this crate as the compiler encoded them, custom options included.
 ///
 /// Decode them with `prost-reflect`: `prost-types` silently drops the options, and with them every rule.

@@ -118,8 +118,14 @@ reasons! {
     ClockSkew = "clock_skew", "A clock differs too much from the cluster's.";
     DiskFull = "disk_full", "The disk of the server is full.";
     Overloaded = "overloaded", "The server is at its limit; try again later.";
+    LastOne = "last_one", "It is the last of its kind, and one must stay.";
+    TokenUnknown = "token_unknown", "The set-up token is unknown, used or expired.";
     UnknownMethod = "unknown_method", "The server has no such method.";
     Internal = "internal", "Something went wrong on the server; its log says what.";
+    // Sessions
+    SessionUnknown = "session_unknown", "The session is unknown or has ended; sign in again.";
+    SessionReplayed = "session_replayed", "This request was made before.";
+    SessionSignature = "session_signature", "The signature of the sign-in or of the request is wrong.";
 }
 
 #[cfg(test)]

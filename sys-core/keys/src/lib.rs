@@ -8,6 +8,7 @@ pub mod aead;
 pub mod client;
 pub mod custody;
 pub mod derive;
+pub mod devices;
 mod entropy;
 mod fixed_bytes;
 pub mod hash;
@@ -20,6 +21,7 @@ pub mod recovery;
 pub mod registration;
 pub mod secret;
 pub mod secret_file;
+pub mod session;
 pub mod share;
 pub mod sign;
 
@@ -38,5 +40,6 @@ pub use secret::{
     Crk, DataKey, DigestKey, Dmk, FileKey, LocalKey, LocatorKey, NameKey, Secret32, SecretKey, SlotKey,
     TokenKey, ValueKey, WrapKey,
 };
+pub use session::{SessionBinding, SessionOpening, SessionRequest};
 pub use share::Share;
 pub use sign::{SignError, Signer, SoftSigner, sign_labelled, sign_value, verify_value};

@@ -8,7 +8,11 @@ pub const fn grpc_code(reason: Reason) -> Code {
     use Reason as R;
     match reason {
         R::Malformed | R::CertificateRequest => Code::InvalidArgument,
-        R::Unauthenticated | R::IdentityExpired => Code::Unauthenticated,
+        R::Unauthenticated
+        | R::IdentityExpired
+        | R::SessionUnknown
+        | R::SessionReplayed
+        | R::SessionSignature => Code::Unauthenticated,
         R::NotPermitted | R::Banned | R::WrongCluster | R::WrongRole | R::NotAMember => {
             Code::PermissionDenied
         }
