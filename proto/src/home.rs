@@ -9,8 +9,8 @@ use crate::module::v1::{self as pb, home_id::Owner};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HomeError {
-    /// Neither an account nor an organisation.
-    #[error("a home is an account's or an organisation's")]
+    /// Neither an account nor an organisation nor a login.
+    #[error("a home is an account's, an organisation's or a login's")]
     Nobody,
     /// An id of another length.
     #[error("a home's owner cannot be read")]
@@ -25,6 +25,7 @@ impl TryFrom<&pb::HomeId> for HomeId {
         match owner.as_ref().ok_or(HomeError::Nobody)? {
             Owner::Account(id) => Ok(Self::Account(id.as_ref().try_into()?)),
             Owner::Organisation(id) => Ok(Self::Organisation(id.as_ref().try_into()?)),
+            Owner::Login(id) => Ok(Self::Login(id.as_ref().try_into()?)),
         }
     }
 }
@@ -35,6 +36,7 @@ impl From<HomeId> for pb::HomeId {
         let owner = match home {
             HomeId::Account(_) => Owner::Account(id),
             HomeId::Organisation(_) => Owner::Organisation(id),
+            HomeId::Login(_) => Owner::Login(id),
         };
         Self { owner: Some(owner) }
     }
@@ -42,13 +44,15 @@ impl From<HomeId> for pb::HomeId {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_domain::{AccountId, OrgId};
+    use holdfast_domain::{AccountId, LoginId, OrgId};
 
     use super::*;
 
     #[test]
     fn homes_survive_the_wire_and_keep_their_kind() {
-        for home in [HomeId::Account(AccountId::new([1; 16])), HomeId::Organisation(OrgId::new([1; 16]))] {
+        let homes: [HomeId; 3] =
+            [AccountId::new([1; 16]).into(), OrgId::new([1; 16]).into(), LoginId::new([1; 16]).into()];
+        for home in homes {
             assert_eq!(HomeId::try_from(&pb::HomeId::from(home)), Ok(home));
         }
     }

@@ -34,7 +34,7 @@ const PROJECT: ProjectId = ProjectId::new([2; 16]);
 
 pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
     let (check, standing, row) = (get(), standing(), row());
-    let subject = Subject { account: CALLER, standing: &standing, via: None };
+    let subject = Subject { account: Some(CALLER), standing: &standing, via: None };
     let decide = |module: &Policies| {
         let verdict = module.decide(&subject, &check, black_box(&row));
         anyhow::ensure!(matches!(verdict, Verdict::Allow { .. }), "the row is the caller's");

@@ -30,3 +30,6 @@ pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
 
 /// Bytes that an organisation may store.
 pub const ORGANISATION_QUOTA_BYTES: u64 = 1 << 30;
+
+/// Bytes that a login name's home may store: the login, and the tokens that were mailed for it.
+pub const LOGIN_QUOTA_BYTES: u64 = 64 * 1024;

@@ -27,7 +27,7 @@ pub(crate) async fn create(context: &Context, request: CreateRequest) -> Result<
     let row = Organisation {
         id: Bytes::copy_from_slice(id.as_bytes()),
         name: Name::parse(name)?.into_text(),
-        owner: Bytes::copy_from_slice(context.account().as_bytes()),
+        owner: Bytes::copy_from_slice(context.account()?.as_bytes()),
         created_ms: context.now().0,
         life: Life::Open.into(),
     };
@@ -63,7 +63,7 @@ pub(crate) async fn transfer(
     let TransferOwnerRequest { route: _, account: heir } = request;
     let heir_id = account(&heir)?;
     let owned = alive(&context.table()?, organisation(context)?).await?;
-    if heir_id == context.account() {
+    if heir_id == context.account()? {
         return Ok(owned.into_answer());
     }
     // A stranger, or a typing error, would lock the organisation out.

@@ -56,7 +56,7 @@ pub(crate) async fn create(context: &Context, request: CreateProjectRequest) -> 
 
 /// The same for all tries of one command, and nobody's choice.
 fn new_id(context: &Context) -> Result<ProjectId, Refusal> {
-    let (home, account, command) = (organisation(context)?, context.account(), context.command()?);
+    let (home, account, command) = (organisation(context)?, context.account()?, context.command()?);
     let hash = Sha256Hash::of(format!("accounts/project/v1 {home} {account} {command}").as_bytes());
     let mut id = [0; ProjectId::LEN];
     id.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);

@@ -18,7 +18,7 @@ use holdfast_accounts_api::Place;
 pub(crate) fn organisation(context: &Context) -> Result<OrgId, Refusal> {
     match context.home() {
         HomeId::Organisation(id) => Ok(id),
-        HomeId::Account(_) => {
+        HomeId::Account(_) | HomeId::Login(_) => {
             Err(Refusal::new(Reason::Malformed).because("the route names no organisation's home"))
         }
     }

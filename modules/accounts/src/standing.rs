@@ -16,7 +16,7 @@ use holdfast_sys_core::{
 };
 
 use crate::{
-    limits::{MAX_PROJECTS, ORGANISATION_QUOTA_BYTES},
+    limits::{LOGIN_QUOTA_BYTES, MAX_PROJECTS, ORGANISATION_QUOTA_BYTES},
     page::up_to,
     rows::key,
 };
@@ -38,12 +38,18 @@ impl Memberships {
 impl StandingSource for Memberships {
     async fn standing(
         &self,
-        account: AccountId,
+        account: Option<AccountId>,
         home: HomeId,
         route: RouteInfo,
     ) -> Result<HomeStanding, Refusal> {
-        // Nobody but himself stands in any relation to an account's home.
-        let HomeId::Organisation(id) = home else { return Ok(HomeStanding::default()) };
+        // Nobody but himself stands in any relation to an account's home, and nobody at all to a login's.
+        let (id, account) = match (home, account) {
+            (HomeId::Organisation(id), Some(account)) => (id, account),
+            (HomeId::Login(_), _) => {
+                return Ok(HomeStanding { quota_bytes: LOGIN_QUOTA_BYTES, ..HomeStanding::default() });
+            }
+            (HomeId::Organisation(_) | HomeId::Account(_), _) => return Ok(HomeStanding::default()),
+        };
         let partition = self.host.partition(&HomeAccess::of_standings(home), route).await?;
         let (organisation, memberships) = tokio::try_join!(
             organisation(Arc::clone(&partition), id),

@@ -63,7 +63,7 @@ impl FilesService {
         let first = append::next(&mut messages, deadline).await?.ok_or(Refusal::new(Reason::Malformed))?;
         pace.moved(deadline, first.data.len());
         let upload = request::upload(&first.upload_id)?;
-        let _transfer = self.homes.transfer(context.home(), context.account())?;
+        let _transfer = self.homes.transfer(context.home(), context.account()?)?;
         let durable_bytes = append::run(context.whole()?, upload, first, messages, pace).await?;
         Ok(AppendReply { durable_bytes })
     }
@@ -101,7 +101,7 @@ impl Files for FilesService {
         let (upload, sha256) = (request::upload(&upload_id)?, request::sha256(&sha256)?);
         let partition = context.whole()?;
         // Reading back what was uploaded is a transfer like any other.
-        let _transfer = self.homes.transfer(context.home(), context.account())?;
+        let _transfer = self.homes.transfer(context.home(), context.account()?)?;
         let home = self.homes.of(context.home());
         let file = commit::run(partition, &home, context.stored_command()?, upload, sha256).await?;
         Ok(Response::new(CommitReply { file: Some(file) }))
@@ -124,7 +124,7 @@ impl Files for FilesService {
         let GetRequest { route: _, name, offset } = request.into_inner();
         let name = FileName::parse(&name)?;
         let partition = context.whole()?;
-        let transfer = self.homes.transfer(context.home(), context.account())?;
+        let transfer = self.homes.transfer(context.home(), context.account()?)?;
         Ok(Response::new(get::run(partition, &name, offset, transfer, Pace::new(self.patience)).await?))
     }
 

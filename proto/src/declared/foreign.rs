@@ -1,6 +1,6 @@
 //! Rules of services that are not ours: their `.proto` files cannot declare one, so they are declared here.
 
-use holdfast_domain::{Audience, MethodRule, Rule};
+use holdfast_domain::{Audience, Rule};
 
 use super::Method;
 
@@ -20,7 +20,6 @@ pub(super) fn methods() -> [Method; 4] {
         (v1alpha, "ServerReflectionInfo", Audience::Operator, true),
     ]
     .map(|(service, method, audience, streams)| {
-        let rule = MethodRule::Audience(Rule::only(audience));
-        Method::new(service, format!("/{service}/{method}"), rule, streams, None)
+        Method::new(service, format!("/{service}/{method}"), Rule::only(audience).into(), streams, None)
     })
 }

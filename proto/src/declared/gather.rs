@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use holdfast_domain::{EntitySchema, MethodRule, ModuleSchema};
+use holdfast_domain::{EntitySchema, ModuleSchema};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 
 use super::{
     DeclareError, Method, entity, method,
+    method::DeclaredRule,
     options::{self, Options},
 };
 use crate::options::v1 as pb;
@@ -35,7 +36,7 @@ pub(super) struct Service {
 pub(super) struct Declaration {
     pub(super) path: String,
     pub(super) name: String,
-    pub(super) rule: MethodRule,
+    pub(super) rule: DeclaredRule,
     pub(super) streams: bool,
     /// The full name of its request, and whether that carries a route.
     pub(super) request: (String, bool),

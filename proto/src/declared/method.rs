@@ -31,7 +31,7 @@ pub struct Method {
     pub service: String,
     /// What it needs of its caller.
     pub rule: MethodRule,
-    /// The kinds of callers that get past the guard: the rule's own, or clients for the policies to decide about.
+    /// The kinds of callers that get past the guard: the rule's own, or clients (and the anonymous) for the policies to decide about.
     pub admits: Rule,
     /// The rule's name in audit events.
     pub rule_id: String,
@@ -45,21 +45,33 @@ impl Method {
     pub(super) fn new(
         service: &str,
         path: String,
-        rule: MethodRule,
+        DeclaredRule { needs: rule, admits }: DeclaredRule,
         streams: bool,
         module: Option<Arc<ModuleSchema>>,
     ) -> Self {
-        let (admits, rule_id) = match &rule {
+        let rule_id = match &rule {
             MethodRule::Audience(rule) => {
                 let audiences: Vec<_> = rule.audiences().map(Audience::as_str).collect();
-                (rule.clone(), format!("allow:{}", audiences.join("+")))
+                format!("allow:{}", audiences.join("+"))
             }
             MethodRule::Check(Check { action, entity, unfiltered: _ }) => {
                 let namespace = module.as_ref().map_or("", |module| module.name.as_str());
-                (Rule::only(Audience::Client), format!("check:{namespace}::{entity}.{action}"))
+                format!("check:{namespace}::{entity}.{action}")
             }
         };
         Self { path, service: service.to_owned(), rule, admits, rule_id, streams, module }
+    }
+}
+
+/// A method's rule, and whom the guard lets through to it.
+pub(super) struct DeclaredRule {
+    pub(super) needs: MethodRule,
+    admits: Rule,
+}
+
+impl From<Rule> for DeclaredRule {
+    fn from(rule: Rule) -> Self {
+        Self { needs: MethodRule::Audience(rule.clone()), admits: rule }
     }
 }
 
@@ -67,20 +79,20 @@ impl Method {
 pub(super) fn rule_of(
     method: &MethodDescriptor,
     options: &Options<'_>,
-) -> Result<Option<MethodRule>, DeclareError> {
+) -> Result<Option<DeclaredRule>, DeclareError> {
     let name = method.full_name();
     let rule = options.read(options::RULE, name, &method.options())?;
     let Some(pb::Rule { allow, check }) = rule else { return Ok(None) };
     match check {
         Some(_) if !allow.is_empty() => Err(DeclareError::Both(name.to_owned())),
-        Some(check) => check_of(name, check).map(|check| Some(MethodRule::Check(check))),
+        Some(check) => check_of(name, check).map(Some),
         None => {
             let audience = |number| {
                 audience(number)
                     .ok_or_else(|| DeclareError::Audience { method: name.to_owned(), audience: number })
             };
             let audiences = allow.into_iter().map(audience).collect::<Result<Vec<_>, _>>()?;
-            Ok(Rule::new(audiences).map(MethodRule::Audience))
+            Ok(Rule::new(audiences).map(DeclaredRule::from))
         }
     }
 }
@@ -93,14 +105,15 @@ pub(super) fn has_route(request: &MessageDescriptor) -> bool {
     })
 }
 
-fn check_of(method: &str, check: pb::Check) -> Result<Check, DeclareError> {
-    let pb::Check { action, entity, unfiltered } = check;
+fn check_of(method: &str, check: pb::Check) -> Result<DeclaredRule, DeclareError> {
+    let pb::Check { action, entity, unfiltered, anonymous } = check;
     word::lower(method, "the action", &action)?;
     if unfiltered.as_deref().is_some_and(|reason| reason.trim().is_empty()) {
         let (of, form) = (method.to_owned(), "a reason that an auditor can read");
         return Err(DeclareError::Word { of, what: "`unfiltered`", word: String::new(), form });
     }
-    Ok(Check { action, entity, unfiltered })
+    let admits = Rule::only(if anonymous { Audience::Public } else { Audience::Client });
+    Ok(DeclaredRule { needs: MethodRule::Check(Check { action, entity, unfiltered }), admits })
 }
 
 fn audience(number: i32) -> Option<Audience> {

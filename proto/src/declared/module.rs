@@ -56,7 +56,7 @@ fn apart<'a>(
 }
 
 fn no_checks(name: &str, service: &Service) -> Result<(), DeclareError> {
-    match service.methods.iter().find(|method| matches!(method.rule, MethodRule::Check(_))) {
+    match service.methods.iter().find(|method| matches!(method.rule.needs, MethodRule::Check(_))) {
         None => Ok(()),
         Some(method) => Err(DeclareError::NoModule { method: method.name.clone(), service: name.to_owned() }),
     }
@@ -79,7 +79,7 @@ fn schema(all: &Gathered, package: &str, module: &pb::Module) -> Result<ModuleSc
         .collect();
     for method in services.iter().flat_map(|service| &service.methods) {
         fits(method, &schema)?;
-        schema.methods.insert(method.path.clone(), method.rule.clone());
+        schema.methods.insert(method.path.clone(), method.rule.needs.clone());
     }
     let declared = services.iter().filter_map(|service| service.module.as_ref());
     schema.screens = screen::read(package, declared.flat_map(|module| &module.screens), &schema)?;
@@ -105,7 +105,7 @@ fn entities(all: &Gathered, package: &str) -> Result<Vec<EntitySchema>, DeclareE
 /// Refuses a method that asks for what the module does not have, or whose request cannot be routed.
 fn fits(method: &Declaration, module: &ModuleSchema) -> Result<(), DeclareError> {
     let Declaration { path: _, name, rule, streams: _, request: (request, routed) } = method;
-    if let MethodRule::Check(check) = rule
+    if let MethodRule::Check(check) = &rule.needs
         && module.entity(&check.entity).is_none()
     {
         let names: Vec<_> = module.entities.iter().map(|entity| entity.name.as_str()).collect();

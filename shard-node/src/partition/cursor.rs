@@ -51,6 +51,7 @@ impl Listing<'_> {
         let kind: &[u8] = match home {
             HomeId::Account(_) => b"account",
             HomeId::Organisation(_) => b"organisation",
+            HomeId::Login(_) => b"login",
         };
         let context = LenPrefixed::new(labels::CURSOR_KEY)
             .field(kind)

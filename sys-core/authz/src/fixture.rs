@@ -63,7 +63,7 @@ pub(crate) const fn project(number: u8) -> ProjectId {
 
 /// The caller, with no module server between.
 pub(crate) const fn me(standing: &Standing) -> Subject<'_> {
-    Subject { account: ME, standing, via: None }
+    Subject { account: Some(ME), standing, via: None }
 }
 
 pub(crate) fn standing(role: Option<Role>, projects: &[(u8, Role)]) -> Standing {

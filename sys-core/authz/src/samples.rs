@@ -1,4 +1,4 @@
-//! Sample callers: every role in every place, with and without a module server between. A net under [`crate::shape`], which decides on
+//! Sample callers: every role in every place and nobody at all, with and without a module server between. A net under [`crate::shape`], which decides on
 //! the text alone.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,14 @@ use crate::{error::PolicyError, policies::Policies, subject::Subject};
 
 /// Asks for the scope of every action for each sample caller.
 pub(crate) fn ask(module: &ModuleSchema, policies: &Policies) -> Result<(), PolicyError> {
-    let standings = standings();
+    let (standings, nobody) = (standings(), Standing::default());
     for (action, entity) in module.actions() {
         let check = Check { action: action.to_owned(), entity: entity.to_owned(), unfiltered: None };
-        for standing in &standings {
+        let account = Some(AccountId::new([0xa5; 16]));
+        let members = standings.iter().map(|standing| (account, standing));
+        for (account, standing) in members.chain([(None, &nobody)]) {
             for via in [None, Some("sample")] {
-                let subject = Subject { account: AccountId::new([0xa5; 16]), standing, via };
+                let subject = Subject { account, standing, via };
                 let _any = policies.scope(&subject, &check).map_err(|source| PolicyError::Sample {
                     action: action.to_owned(),
                     entity: entity.to_owned(),

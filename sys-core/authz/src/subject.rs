@@ -11,11 +11,14 @@ use holdfast_domain::{AccountId, ProjectId, Role, Standing};
 /// The role of an account in its own home.
 pub(crate) const OWNER: &str = "owner";
 
+/// The id, in policies, of callers without an identity. No account's: those are hex digits.
+const ANONYMOUS: &str = "anonymous";
+
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// The account.
-    pub account: AccountId,
+    /// The account; `None` for a caller without an identity.
+    pub account: Option<AccountId>,
     /// How it stands to the addressed home.
     pub standing: &'a Standing,
     /// The module server that acts for it, if one does.
@@ -23,9 +26,13 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
+    fn id(&self) -> String {
+        self.account.map_or_else(|| ANONYMOUS.to_owned(), |account| account.to_string())
+    }
+
     /// The caller's entity id.
     pub(crate) fn uid(&self, account_type: &EntityTypeName) -> EntityUid {
-        EntityUid::from_type_name_and_id(account_type.clone(), EntityId::new(self.account.to_string()))
+        EntityUid::from_type_name_and_id(account_type.clone(), EntityId::new(self.id()))
     }
 
     /// The caller's entity. Its parents are all roles that its own include, so that the roles need not be entities themselves.
@@ -35,7 +42,7 @@ impl Subject<'_> {
         role_type: &EntityTypeName,
     ) -> Result<Entity, Box<EntityAttrEvaluationError>> {
         let attributes = HashMap::from([
-            ("id".to_owned(), RestrictedExpression::new_string(self.account.to_string())),
+            ("id".to_owned(), RestrictedExpression::new_string(self.id())),
             ("guest_of".to_owned(), projects(self.standing, Role::Guest)),
             ("user_of".to_owned(), projects(self.standing, Role::User)),
             ("admin_of".to_owned(), projects(self.standing, Role::Admin)),

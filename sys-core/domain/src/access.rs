@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{hex_id::hex_id, ids::AccountId};
+use crate::{hex_id::hex_id, ids::AccountId, login::LoginId};
 
 hex_id!(
     /// An organisation; random, drawn when it is made.
@@ -18,21 +18,24 @@ hex_id!(
     ProjectId, 16
 );
 
-/// Where data lives: with an account, or with an organisation and all of its projects.
+/// Where data lives: with an account, with an organisation and all of its projects, or with a name under which somebody signs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum HomeId {
     /// An account's own.
     Account(AccountId),
     /// An organisation's.
     Organisation(OrgId),
+    /// A login name's. Nobody owns it: what is in it says whose the name is.
+    Login(LoginId),
 }
 
 impl HomeId {
-    /// The id's bytes, whatever its kind. They say where a home is, not which: one that is drawn may be another's of the other kind.
+    /// The id's bytes, whatever its kind. They say where a home is, not which: one that is drawn may be another's of another kind.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         match self {
             Self::Account(id) => id.as_bytes(),
             Self::Organisation(id) => id.as_bytes(),
+            Self::Login(id) => id.as_bytes(),
         }
     }
 }
@@ -40,6 +43,12 @@ impl HomeId {
 impl From<AccountId> for HomeId {
     fn from(account: AccountId) -> Self {
         Self::Account(account)
+    }
+}
+
+impl From<LoginId> for HomeId {
+    fn from(login: LoginId) -> Self {
+        Self::Login(login)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod evidence;
 pub mod genesis;
 mod hex_id;
 pub mod ids;
+pub mod login;
 pub mod map;
 pub mod reason;
 pub mod rule;
@@ -35,6 +36,7 @@ pub use ids::{
     MapEpoch, NodeId, PendingId, PolicyEpoch, ReplicaId, RootHash, Sha256Hash, ShardEpoch, Slot, SlotError,
     SpkiHash, UnixMs, UploadId,
 };
+pub use login::{LoginId, LoginName, LoginNameError};
 pub use map::{GroupDescriptor, ReplicaDescriptor, ReplicaState, ShardMap, VoterEndpoint};
 pub use reason::Reason;
 pub use rule::{Audience, Rule};

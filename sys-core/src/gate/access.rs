@@ -13,6 +13,9 @@ pub struct HomeAccess {
 }
 
 impl HomeAccess {
+    /// The client of callers without an identity, in what is bound to clients. Nobody's: keys have random ids.
+    pub(super) const NOBODY: ClientId = ClientId::new([0; ClientId::LEN]);
+
     /// A caller's access to his own home.
     ///
     /// # Errors
@@ -30,7 +33,7 @@ impl HomeAccess {
     /// Access to what says who stands where in a home, for a [`StandingSource`](super::StandingSource) to read it; nobody's request comes
     /// this far.
     pub const fn of_standings(home: HomeId) -> Self {
-        Self { client: ClientId::new([0; ClientId::LEN]), home, quota_bytes: 0 }
+        Self { client: Self::NOBODY, home, quota_bytes: 0 }
     }
 
     /// The client key that asks; cursors are bound to it.

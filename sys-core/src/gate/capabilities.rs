@@ -49,11 +49,12 @@ impl Gates {
     ) -> Result<GetCapabilitiesReply, Refusal> {
         let (_, own) = caller.client()?;
         let way = Way::try_from(route)?;
-        let mut standings = Standings { own, home: way.home_of(own), route: way.route, known: Vec::new() };
+        let mut standings =
+            Standings { own, home: way.home_of(Some(own))?, route: way.route, known: Vec::new() };
         let (mut modules, mut screens) = (Vec::new(), Vec::new());
         for gate in self.0.values() {
             let HomeStanding { standing, quota_bytes: _ } = standings.of(&gate.standings).await?;
-            let subject = Subject { account: own.account, standing: &standing, via: None };
+            let subject = Subject { account: Some(own.account), standing: &standing, via: None };
             modules.push(gate.told(&subject)?);
             screens.extend(gate.open_screens(&subject)?);
         }
@@ -74,7 +75,7 @@ impl<'a> Standings<'a> {
         if let Some((_, known)) = self.known.iter().find(|(of, _)| Arc::ptr_eq(of, source)) {
             return Ok(known.clone());
         }
-        let standing = standing_in(&**source, self.own, self.home, self.route).await?;
+        let standing = standing_in(&**source, Some(self.own), self.home, self.route).await?;
         self.known.push((source, standing.clone()));
         Ok(standing)
     }

@@ -19,7 +19,7 @@ pub struct Context(pub(super) Arc<Bound>);
 
 pub(super) struct Bound {
     pub(super) gate: Arc<Gate>,
-    pub(super) account: AccountId,
+    pub(super) account: Option<AccountId>,
     pub(super) standing: Standing,
     pub(super) command: Option<CommandId>,
     pub(super) scope: Scope,
@@ -36,8 +36,11 @@ impl Context {
     }
 
     /// Who calls.
-    pub fn account(&self) -> AccountId {
-        self.0.account
+    ///
+    /// # Errors
+    /// `Unauthenticated` for a caller without an identity, whom only methods that are open to the anonymous meet.
+    pub fn account(&self) -> Result<AccountId, Refusal> {
+        self.0.account.ok_or(Reason::Unauthenticated.into())
     }
 
     /// Whose data the call is about.

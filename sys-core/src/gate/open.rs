@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use holdfast_authz::{Scope, Subject};
 use holdfast_domain::{
-    AccountId, Check, CommandId, GroupId, Home, HomeId, MapEpoch, MethodRule, Reason, Standing,
+    AccountId, Check, ClientId, CommandId, GroupId, Home, HomeId, MapEpoch, MethodRule, Reason, Standing,
 };
 use holdfast_proto::module::v1::Route;
 
@@ -29,7 +29,7 @@ pub(super) struct Way {
 struct Decided<'a> {
     gate: &'a Arc<Gate>,
     check: &'a Check,
-    account: AccountId,
+    account: Option<AccountId>,
     access: HomeAccess,
     standing: Standing,
     scope: Scope,
@@ -82,17 +82,18 @@ impl Gates {
         way: Way,
     ) -> Result<Decided<'a>, Refusal> {
         let (gate, check) = self.of(method)?;
-        let (client, own) = caller.client()?;
-        let home = way.home_of(own);
+        let asking = Asking::of(caller)?;
+        let home = way.home_of(asking.own)?;
         let HomeStanding { standing, quota_bytes } =
-            standing_in(&*gate.standings, own, home, way.route).await?;
-        let subject = Subject { account: own.account, standing: &standing, via: None };
+            standing_in(&*gate.standings, asking.own, home, way.route).await?;
+        let account = asking.own.map(|own| own.account);
+        let subject = Subject { account, standing: &standing, via: None };
         let scope = gate.scope(&subject, check)?;
         if scope == Scope::Never {
             return Err(Reason::NotPermitted.into());
         }
-        let access = HomeAccess::granted(client, home, quota_bytes);
-        Ok(Decided { gate, check, account: own.account, access, standing, scope })
+        let access = HomeAccess::granted(asking.client, home, quota_bytes);
+        Ok(Decided { gate, check, account, access, standing, scope })
     }
 
     fn of<'a>(&'a self, method: &'a Method) -> Result<(&'a Arc<Gate>, &'a Check), Refusal> {
@@ -102,6 +103,24 @@ impl Gates {
             // Every check has its gate, or the server would not have started.
             _ => Err(Refusal::new(Reason::Internal).because("a check without a gate")),
         }
+    }
+}
+
+/// Who asks: a client, or anybody where the guard lets anybody through.
+struct Asking<'a> {
+    client: ClientId,
+    own: Option<&'a Home>,
+}
+
+impl<'a> Asking<'a> {
+    /// # Errors
+    /// `NotPermitted` for machines and operators: modules are not for them.
+    fn of(caller: &'a Caller) -> Result<Self, Refusal> {
+        if *caller == Caller::Anonymous {
+            return Ok(Self { client: HomeAccess::NOBODY, own: None });
+        }
+        let (client, own) = caller.client()?;
+        Ok(Self { client, own: Some(own) })
     }
 }
 
@@ -116,8 +135,12 @@ impl Gate {
 
 impl Way {
     /// Whose home a caller means, whose own is this.
-    pub(super) fn home_of(&self, own: &Home) -> HomeId {
-        self.home.unwrap_or_else(|| own.account.into())
+    ///
+    /// # Errors
+    /// `Malformed` when it is nobody's.
+    pub(super) fn home_of(&self, own: Option<&Home>) -> Result<HomeId, Refusal> {
+        let home = self.home.or_else(|| own.map(|own| own.account.into()));
+        home.ok_or_else(|| Refusal::new(Reason::Malformed).because("a caller without a home names none"))
     }
 }
 

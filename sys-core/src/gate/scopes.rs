@@ -19,7 +19,7 @@ pub(super) struct Scopes {
     kept: BTreeMap<String, BTreeMap<String, Kept>>,
 }
 
-type Kept = RwLock<HashMap<(AccountId, Standing), Scope>>;
+type Kept = RwLock<HashMap<(Option<AccountId>, Standing), Scope>>;
 
 impl Scopes {
     pub(super) fn new(module: &ModuleSchema, policies: Policies) -> Self {
@@ -75,7 +75,7 @@ mod tests {
             (id[0], id[1]) = (high, low);
             let role = [None, Some(Role::User), Some(Role::Admin)][usize::from(number % 3)];
             let standing = Standing { owner: number % 5 == 0, role, ..Standing::default() };
-            let subject = Subject { account: AccountId::new(id), standing: &standing, via: None };
+            let subject = Subject { account: Some(AccountId::new(id)), standing: &standing, via: None };
             let check = Check { action: "get".to_owned(), entity: "Note".to_owned(), unfiltered: None };
             let first = scopes.of(&subject, &check).unwrap();
             assert_eq!(first, scopes.of(&subject, &check).unwrap());

@@ -25,13 +25,13 @@ pub struct HomeStanding {
 /// Knows who stands where. Asked in each call, so that a role that was taken is gone with the next.
 #[async_trait]
 pub trait StandingSource: Send + Sync {
-    /// How an account stands to a home that is not its own; a stranger's is empty.
+    /// How an account stands to a home that is not its own; a stranger's is empty, and so is that of a caller without an account.
     ///
     /// # Errors
     /// `StaleMap`, `WrongGroup`, `NotReady`, `NoQuorum`: the home is elsewhere, or nobody can say now.
     async fn standing(
         &self,
-        account: AccountId,
+        account: Option<AccountId>,
         home: HomeId,
         route: RouteInfo,
     ) -> Result<HomeStanding, Refusal>;
@@ -43,7 +43,7 @@ pub struct OwnHomes;
 
 #[async_trait]
 impl StandingSource for OwnHomes {
-    async fn standing(&self, _: AccountId, _: HomeId, _: RouteInfo) -> Result<HomeStanding, Refusal> {
+    async fn standing(&self, _: Option<AccountId>, _: HomeId, _: RouteInfo) -> Result<HomeStanding, Refusal> {
         Ok(HomeStanding::default())
     }
 }
@@ -54,16 +54,18 @@ pub fn standing_table<E: Entity>(partition: Arc<dyn Partition>, module: &str) ->
     Binding::new(partition, Caller::Anonymous, module, check).table(Scope::Always)
 }
 
-/// The standing of the caller whose certificate names `own`.
+/// The standing of the caller whose certificate names `own`, or of one without.
 pub(super) async fn standing_in(
     source: &dyn StandingSource,
-    own: &Home,
+    own: Option<&Home>,
     home: HomeId,
     route: RouteInfo,
 ) -> Result<HomeStanding, Refusal> {
-    if home != own.account.into() {
-        return source.standing(own.account, home, route).await;
+    match own {
+        Some(own) if home == own.account.into() => {
+            let standing = Standing { owner: true, ..Standing::default() };
+            Ok(HomeStanding { standing, quota_bytes: own.quota_bytes })
+        }
+        _ => source.standing(own.map(|own| own.account), home, route).await,
     }
-    let standing = Standing { owner: true, ..Standing::default() };
-    Ok(HomeStanding { standing, quota_bytes: own.quota_bytes })
 }

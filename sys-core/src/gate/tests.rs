@@ -52,6 +52,12 @@ const PROTO: &str = r#"
         option (holdfast.options.v1.rule) = {check: {action: "watch", entity: "Note"}};
       }
     }
+    service Doors {
+      option (holdfast.options.v1.module) = {name: "notes", tablespace: "notes"};
+      rpc Knock(GetRequest) returns (Note) {
+        option (holdfast.options.v1.rule) = {check: {action: "knock", entity: "Note", anonymous: true}};
+      }
+    }
     message GetRequest { holdfast.module.v1.Route route = 1; bytes id = 2; }
     message Note {
       option (holdfast.options.v1.entity) = {type: "Note", table: "note", key: "id"};
@@ -66,9 +72,12 @@ pub(super) const POLICIES: &str = r#"
     permit(principal, action, resource) when { principal in notes::Role::"admin" };
     @id("authors")
     permit(principal, action, resource) when { principal in notes::Role::"user" && resource.author == principal.id };
+    @id("anybody knocks")
+    permit(principal, action == notes::Action::"Note.knock", resource) when { resource.author != principal.id };
 "#;
 
 const GET: &str = "/notes.v1.Notes/Get";
+const KNOCK: &str = "/notes.v1.Doors/Knock";
 const WATCH: &str = "/notes.v1.Notes/Watch";
 const ORG: HomeId = HomeId::Organisation(OrgId::new([7; 16]));
 const ANN: AccountId = AccountId::new([1; 16]);
@@ -86,13 +95,14 @@ struct Roles(Mutex<BTreeMap<(AccountId, HomeId), Role>>);
 impl StandingSource for Roles {
     async fn standing(
         &self,
-        account: AccountId,
+        account: Option<AccountId>,
         home: HomeId,
         _: RouteInfo,
     ) -> Result<HomeStanding, Refusal> {
         let mut standing = Standing::default();
-        if let Some(role) = self.0.lock().unwrap().get(&(account, home)) {
-            standing.hold(Held::Global, *role);
+        let role = account.and_then(|account| self.0.lock().unwrap().get(&(account, home)).copied());
+        if let Some(role) = role {
+            standing.hold(Held::Global, role);
         }
         Ok(HomeStanding { standing, quota_bytes: 9 })
     }
@@ -186,11 +196,20 @@ fn to(home: Option<HomeId>) -> Vec<u8> {
 
 impl Desk {
     async fn call(&mut self, path: &str, message: &[u8]) -> Result<(Context, Response<Body>), Reason> {
+        self.call_as(ann(), path, message).await
+    }
+
+    async fn call_as(
+        &mut self,
+        caller: Peer,
+        path: &str,
+        message: &[u8],
+    ) -> Result<(Context, Response<Body>), Reason> {
         let length = u32::try_from(message.len()).unwrap().to_be_bytes();
         let body = Full::new(Bytes::from([&[0], &length[..], message].concat()));
         let body = Body::new(body.map_err(|never| match never {}));
         let mut request = Request::builder().method("POST").uri(path).body(body).unwrap();
-        request.extensions_mut().insert(ann());
+        request.extensions_mut().insert(caller);
         let response = self.guarded.call(request).await.unwrap();
         let through = self.handler.given.lock().unwrap().pop();
         match Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok) {
@@ -216,10 +235,34 @@ async fn the_owner_of_a_home_has_all_of_it_with_the_quota_of_his_certificate() {
     let mut desk = desk();
     for home in [None, Some(ANN.into())] {
         let (context, _) = desk.call(GET, &to(home)).await.unwrap();
-        assert_eq!((context.home(), context.account(), &context.0.scope), (ANN.into(), ANN, &Scope::Always));
+        assert_eq!(
+            (context.home(), context.account().unwrap(), &context.0.scope),
+            (ANN.into(), ANN, &Scope::Always)
+        );
         assert!(context.whole().is_ok());
         assert_eq!(desk.homes.0.lock().unwrap().pop().unwrap().quota_bytes(), 5);
     }
+}
+
+#[tokio::test]
+async fn callers_without_an_identity_reach_what_asks_for_them_and_are_nobody_there() {
+    let mut desk = desk();
+    let (anonymous, node) =
+        (peer(None), peer(Some(identity(SpiffeSubject::Node(holdfast_domain::NodeId::new([1; 16])), None))));
+    let (context, _) = desk.call_as(anonymous.clone(), KNOCK, &to(Some(ORG))).await.unwrap();
+    assert_eq!(context.account().unwrap_err().reason(), Reason::Unauthenticated);
+    let Scope::Rows(rows) = &context.0.scope else { panic!("{:?}", context.0.scope) };
+    let by = |author: &str| [("author".to_owned(), author.into())].into();
+    assert!(rows.admits(&by("")) && rows.admits(&by(&ANN.to_string())) && !rows.admits(&by("anonymous")));
+    assert_eq!(desk.call_as(anonymous.clone(), KNOCK, &to(None)).await.err(), Some(Reason::Malformed));
+    assert_eq!(
+        desk.call_as(anonymous, GET, &to(Some(ORG))).await.err(),
+        Some(Reason::Unauthenticated),
+        "what does not ask for them"
+    );
+    assert_eq!(desk.call_as(node, KNOCK, &to(Some(ORG))).await.err(), Some(Reason::NotPermitted));
+    let (context, _) = desk.call(KNOCK, &to(Some(ORG))).await.unwrap();
+    assert_eq!(context.account().unwrap(), ANN, "who has an identity keeps it");
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ fn compare(
         let Some(entity) = module.entity(entity) else { continue };
         for standing in standings() {
             for via in [None, Some("another")] {
-                let subject = Subject { account: ME, standing: &standing, via };
+                let subject = Subject { account: Some(ME), standing: &standing, via };
                 let scope = filters.scope(&subject, &check).map_err(|error: ScopeError| {
                     let error = causes(&error).to_string();
                     NotEquivalent::Scope { check: check.clone(), standing: standing.clone(), error }

@@ -83,5 +83,5 @@ async fn outcome(desk: &Desk, path: &str, rule: &MethodRule, kind: &Kind) -> Str
 }
 
 fn scope(desk: &Desk, check: &Check, account: AccountId, standing: &Standing) -> Option<Scope> {
-    desk.policies.scope(&Subject { account, standing, via: None }, check).ok()
+    desk.policies.scope(&Subject { account: Some(account), standing, via: None }, check).ok()
 }

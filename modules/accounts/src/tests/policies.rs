@@ -98,7 +98,7 @@ fn rows() -> BTreeMap<&'static str, Vec<(String, Fields)>> {
 
 /// The decision, which the scope must bear out.
 fn allows(policies: &Policies, standing: &Standing, check: &Check, row: &Fields) -> bool {
-    let subject = Subject { account: ME, standing, via: None };
+    let subject = Subject { account: Some(ME), standing, via: None };
     let allowed = policies.decide(&subject, check, row) != Verdict::Deny;
     assert_eq!(policies.scope(&subject, check).unwrap().admits(row), allowed, "{check:?} {row:?}");
     allowed
@@ -152,7 +152,7 @@ fn the_matrix_is_the_golden_one() {
 #[test]
 fn strangers_reach_nothing_but_an_organisation_of_their_own_making() {
     let (policies, standing) = (policies(), Standing::default());
-    let subject = Subject { account: ME, standing: &standing, via: None };
+    let subject = Subject { account: Some(ME), standing: &standing, via: None };
     for check in checks() {
         let scope = policies.scope(&subject, &check).unwrap();
         assert_eq!(

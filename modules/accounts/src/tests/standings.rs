@@ -17,7 +17,7 @@ use crate::{Memberships, limits::ORGANISATION_QUOTA_BYTES};
 async fn standing(desk: &Desk, account: u8, home: impl Into<HomeId>) -> HomeStanding {
     let source = Memberships::new(Arc::<MemoryHost>::clone(&desk.host));
     let route = RouteInfo { map_epoch: MapEpoch(1), group: GroupId(1) };
-    source.standing(AccountId::new([account; 16]), home.into(), route).await.unwrap()
+    source.standing(Some(AccountId::new([account; 16])), home.into(), route).await.unwrap()
 }
 
 #[tokio::test]

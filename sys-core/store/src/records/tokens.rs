@@ -12,11 +12,15 @@ use crate::limits::{MAX_COMPONENT_BYTES, MAX_COMPONENTS};
 /// What comes before the id of an organisation: accounts and organisations draw their ids themselves, so one might draw the other's.
 const ORGANISATION: &[u8] = b"organisation";
 
+/// The same for logins, whose ids follow from their names: an account may be given the id that some name will have.
+const LOGIN: &[u8] = b"login";
+
 /// The token of a partition in keys of its slot.
 pub fn partition_token(key: &LocatorKey, home: impl Into<HomeId>) -> PartitionToken {
     PartitionToken(match home.into() {
         HomeId::Account(id) => mac::token(key, &[id.as_bytes()]),
         HomeId::Organisation(id) => mac::token(key, &[ORGANISATION, id.as_bytes()]),
+        HomeId::Login(id) => mac::token(key, &[LOGIN, id.as_bytes()]),
     })
 }
 
@@ -67,7 +71,7 @@ impl Tokenizer {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_domain::{AccountId, OrgId};
+    use holdfast_domain::{AccountId, LoginId, OrgId};
 
     use super::*;
 
@@ -76,11 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn an_organisation_with_the_id_of_an_account_is_another_home() {
+    fn homes_of_several_kinds_with_one_id_are_several() {
         let key = LocatorKey::from_bytes([7; 32]);
         let account = partition_token(&key, AccountId::new([1; 16]));
         assert_eq!(account.0, mac::token(&key, &[&[1; 16]]), "as ever");
-        assert_ne!(account, partition_token(&key, OrgId::new([1; 16])));
+        let (organisation, login) =
+            (partition_token(&key, OrgId::new([1; 16])), partition_token(&key, LoginId::new([1; 16])));
+        assert!(account != organisation && organisation != login && login != account);
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn compare(
     };
     let get = check("Note", "get");
     for (standing, via) in callers {
-        let caller = Subject { account: ME, standing, via: *via };
+        let caller = Subject { account: Some(ME), standing, via: *via };
         let scope = policies.scope(&caller, &get).map_err(|error| TestCaseError::fail(error.to_string()))?;
         count(match &scope {
             Scope::Never => &seen.never,
