@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use holdfast_domain::CommandId;
+use holdfast_domain::{CommandId, Fields};
 
 use super::{
-    Entity, QueryError, RowKey, Table,
+    Entity, QueryError, RowChange, RowKey, Rows, Table,
     binding::Binding,
     bound::Bound,
     change::{Change, NewRow, Step},
@@ -43,8 +43,7 @@ impl Batch {
     /// # Errors
     /// `NotPermitted` for a row outside of the caller's scope; `Malformed` for one that is too large, has no proper key, or is named twice.
     pub fn put<E: Entity>(&mut self, table: &Table<E>, row: &E) -> Result<(), QueryError> {
-        let new = NewRow::of(&table.bound, row)?;
-        self.add(table, new.record.clone(), Step::Put(new))
+        self.store(&table.rows, &row.fields(), row.encode(), Step::Put)
     }
 
     /// Stores a new row.
@@ -52,8 +51,7 @@ impl Batch {
     /// # Errors
     /// As [`Self::put`].
     pub fn insert<E: Entity>(&mut self, table: &Table<E>, row: &E) -> Result<(), QueryError> {
-        let new = NewRow::of(&table.bound, row)?;
-        self.add(table, new.record.clone(), Step::Insert(new))
+        self.store(&table.rows, &row.fields(), row.encode(), Step::Insert)
     }
 
     /// Stores a row in place of the one that was read.
@@ -66,8 +64,7 @@ impl Batch {
         row: &E,
         version: RowVersion,
     ) -> Result<(), QueryError> {
-        let new = NewRow::of(&table.bound, row)?;
-        self.add(table, new.record.clone(), Step::Replace(new, version))
+        self.store(&table.rows, &row.fields(), row.encode(), |new| Step::Replace(new, version))
     }
 
     /// Deletes a row.
@@ -75,7 +72,7 @@ impl Batch {
     /// # Errors
     /// `Malformed` for a key that is none or is named twice.
     pub fn delete<E: Entity>(&mut self, table: &Table<E>, key: &RowKey) -> Result<(), QueryError> {
-        self.add(table, table.bound.names.of_key(key)?, Step::Delete)
+        self.name(&table.rows, key, Step::Delete)
     }
 
     /// Lets the change happen only if a row is still what was read.
@@ -88,7 +85,27 @@ impl Batch {
         key: &RowKey,
         version: RowVersion,
     ) -> Result<(), QueryError> {
-        self.add(table, table.bound.names.of_key(key)?, Step::Require(version))
+        self.name(&table.rows, key, Step::Require(version))
+    }
+
+    /// Changes a row that is given as it is stored: by whoever does not know its Rust type.
+    ///
+    /// # Errors
+    /// As the methods above; `Malformed` for bytes that are no such row.
+    pub(crate) fn change(&mut self, rows: &Rows, change: RowChange) -> Result<(), QueryError> {
+        let table = rows.bound.names.table();
+        let read = |value: &[u8]| {
+            rows.bound.kind.stored_fields(value).map_err(|source| QueryError::NewRow { table, source })
+        };
+        match change {
+            RowChange::Put(value) => self.store(rows, &read(&value)?, value, Step::Put),
+            RowChange::Insert(value) => self.store(rows, &read(&value)?, value, Step::Insert),
+            RowChange::Replace(value, version) => {
+                self.store(rows, &read(&value)?, value, |new| Step::Replace(new, version))
+            }
+            RowChange::Delete(key) => self.name(rows, &key, Step::Delete),
+            RowChange::Require(key, version) => self.name(rows, &key, Step::Require(version)),
+        }
     }
 
     /// Makes the change.
@@ -133,8 +150,22 @@ impl Batch {
         Ok(self.binding.partition.seen(self.command).await?)
     }
 
-    fn add<E>(&mut self, table: &Table<E>, record: RecordKey, step: Step) -> Result<(), QueryError> {
-        let bound: &Arc<Bound> = &table.bound;
+    fn store(
+        &mut self,
+        rows: &Rows,
+        fields: &Fields,
+        value: Vec<u8>,
+        step: impl FnOnce(NewRow) -> Step,
+    ) -> Result<(), QueryError> {
+        let new = NewRow::of(&rows.bound, fields, value)?;
+        self.add(&rows.bound, new.record.clone(), step(new))
+    }
+
+    fn name(&mut self, rows: &Rows, key: &RowKey, step: Step) -> Result<(), QueryError> {
+        self.add(&rows.bound, rows.bound.names.of_key(key)?, step)
+    }
+
+    fn add(&mut self, bound: &Arc<Bound>, record: RecordKey, step: Step) -> Result<(), QueryError> {
         if !Arc::ptr_eq(&bound.binding, &self.binding) {
             return Err(QueryError::Misuse("a table and a batch of two requests"));
         }

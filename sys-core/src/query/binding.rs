@@ -5,7 +5,11 @@ use std::sync::Arc;
 use holdfast_authz::Scope;
 use holdfast_domain::{Check, CommandId, Sha256Hash};
 
-use super::{Batch, Entity, Table, bound::Bound};
+use super::{
+    Batch, Entity, Rows, Table,
+    bound::Bound,
+    kind::{self, Kind},
+};
 use crate::{caller::Caller, module::Partition};
 
 /// One caller's way to one module's rows in one home. Made by the gate only: there is no way from a [`Table`] back to it.
@@ -29,7 +33,12 @@ impl Binding {
 
     /// A table, bound to what the caller may do with its rows.
     pub(crate) fn table<E: Entity>(self: &Arc<Self>, scope: Scope) -> Table<E> {
-        Table::new(Bound::new::<E>(Arc::clone(self), scope))
+        Table::new(self.rows(kind::of::<E>(), scope))
+    }
+
+    /// The same of a kind of row whose Rust type nobody here knows.
+    pub(crate) fn rows(self: &Arc<Self>, kind: &'static dyn Kind, scope: Scope) -> Rows {
+        Rows::new(Bound::new(Arc::clone(self), kind, scope))
     }
 
     /// A change of several rows.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use holdfast_authz::Scope;
 use holdfast_domain::Fields;
 
-use super::{Entity, NotAnEntity, QueryError, binding::Binding, names::Names};
+use super::{NotAnEntity, QueryError, binding::Binding, kind::Kind, names::Names};
 use crate::module::{RecordKey, Row};
 
 /// A table of one request.
@@ -13,7 +13,7 @@ pub(super) struct Bound {
     pub(super) binding: Arc<Binding>,
     pub(super) names: Names,
     pub(super) scope: Scope,
-    read: fn(&[u8]) -> Result<Fields, NotAnEntity>,
+    pub(super) kind: &'static dyn Kind,
 }
 
 /// A row that the caller may see.
@@ -23,14 +23,14 @@ pub(super) struct Seen {
 }
 
 impl Bound {
-    pub(super) fn new<E: Entity>(binding: Arc<Binding>, scope: Scope) -> Arc<Self> {
-        Arc::new(Self { binding, names: Names(E::schema()), scope, read: E::stored_fields })
+    pub(super) fn new(binding: Arc<Binding>, kind: &'static dyn Kind, scope: Scope) -> Arc<Self> {
+        Arc::new(Self { binding, names: Names(kind.schema()), scope, kind })
     }
 
     /// The field values of a stored row, if the caller may see it.
     pub(super) fn sees(&self, row: &Row) -> Result<Option<Fields>, QueryError> {
         let damaged = |source| QueryError::Row { table: self.names.table(), source };
-        let fields = (self.read)(&row.value).map_err(damaged)?;
+        let fields = self.kind.stored_fields(&row.value).map_err(damaged)?;
         if self.names.of_row(&fields).as_ref() != Ok(&row.key) {
             let entity = self.names.0.name.clone();
             return Err(damaged(NotAnEntity { entity, detail: "it has another name inside".to_owned() }));

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use holdfast_domain::Fields;
+
 use super::{
-    Entity, QueryError,
+    QueryError,
     bound::{Bound, Seen},
 };
 use crate::{
@@ -49,15 +51,15 @@ enum Old {
 
 impl NewRow {
     /// Judged before anything is read, so that the answer says nothing about what is stored.
-    pub(super) fn of<E: Entity>(bound: &Bound, row: &E) -> Result<Self, QueryError> {
-        let (table, fields, value) = (bound.names.table(), row.fields(), row.encode());
-        if !bound.scope.admits(&fields) {
+    pub(super) fn of(bound: &Bound, fields: &Fields, value: Vec<u8>) -> Result<Self, QueryError> {
+        let table = bound.names.table();
+        if !bound.scope.admits(fields) {
             return Err(QueryError::NotPermitted { table });
         }
         if value.len() > MAX_ROW_BYTES {
             return Err(QueryError::RowTooLarge { table, len: value.len() });
         }
-        Ok(Self { record: bound.names.of_row(&fields)?, value, index: bound.names.index_rows(&fields)? })
+        Ok(Self { record: bound.names.of_row(fields)?, value, index: bound.names.index_rows(fields)? })
     }
 }
 

@@ -92,6 +92,15 @@ pub enum QueryError {
         #[source]
         source: NotAnEntity,
     },
+    /// Bytes that are to be stored and are no row of the table.
+    #[error("the new row is none of {table}")]
+    NewRow {
+        /// The table.
+        table: &'static str,
+        /// What is wrong.
+        #[source]
+        source: NotAnEntity,
+    },
     /// The store refused.
     #[error("the store refused")]
     Store(#[from] Refusal),
@@ -110,7 +119,8 @@ impl QueryError {
             | Self::SetTooLarge { .. }
             | Self::NotIndexed { .. }
             | Self::BatchTooLarge(_)
-            | Self::Twice { .. } => Reason::Malformed,
+            | Self::Twice { .. }
+            | Self::NewRow { .. } => Reason::Malformed,
             Self::Misuse(_) | Self::Row { .. } => Reason::Internal,
             Self::Store(refusal) => refusal.reason(),
         }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use holdfast_authz::Scope;
 use holdfast_domain::{FieldType, FieldValue, Sha256Hash};
 
-use super::{Entity, QueryError, RowKey, Stored, bound::Bound};
+use super::{
+    QueryError, RowKey, Stored,
+    bound::{Bound, Seen},
+};
 use crate::{
     errors::Refusal,
     limits::{MAX_PAGE_ROWS, MAX_SCAN_PREFIXES},
@@ -33,15 +36,15 @@ pub struct RowPage<E> {
 }
 
 /// One page.
-pub(super) async fn page<E: Entity>(
+pub(super) async fn page(
     bound: &Arc<Bound>,
     by: &By,
     cursor: Option<&Cursor>,
     limit: usize,
-) -> Result<RowPage<E>, QueryError> {
+) -> Result<(Vec<Seen>, Option<Cursor>), QueryError> {
     let look_up = LookUp::plan(bound, by)?;
     if bound.scope == Scope::Never {
-        return Ok(RowPage { rows: Vec::new(), next: None });
+        return Ok((Vec::new(), None));
     }
     let prefixes = match &look_up {
         LookUp::Rows(prefix) => vec![prefix.clone()],
@@ -54,9 +57,9 @@ pub(super) async fn page<E: Entity>(
     for row in page.rows {
         // Judged when it was selected; judged again, as the store is not where that is decided.
         let seen = bound.see(row)?.ok_or(QueryError::Misuse("the store gave a row that was left out"))?;
-        rows.push(Stored::read(bound, seen)?);
+        rows.push(seen);
     }
-    Ok(RowPage { rows, next: page.next })
+    Ok((rows, page.next))
 }
 
 /// What a cursor is good for: this listing under this scope. Derived `Debug` texts quote what they hold, so different listings and

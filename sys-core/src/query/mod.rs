@@ -25,9 +25,11 @@ mod change;
 mod entity;
 mod error;
 mod key;
+mod kind;
 mod listing;
 mod message;
 mod names;
+mod rows;
 mod stored;
 mod table;
 mod unfiltered;
@@ -43,6 +45,8 @@ pub use table::{Stored, Table};
 pub use unfiltered::Unfiltered;
 
 pub(crate) use binding::Binding;
+pub(crate) use kind::Kind;
+pub(crate) use rows::{RawRow, RowChange, Rows};
 
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use holdfast_domain::CommandId;
 
-use super::{
-    Batch, By, Committed, Entity, QueryError, RowKey, RowPage, Unfiltered, bound::Bound, bound::Seen,
-};
+use super::{Batch, By, Committed, Entity, QueryError, RawRow, RowKey, RowPage, Rows, Unfiltered};
 use crate::module::{Cursor, RowVersion};
 
 /// The rows of one entity that this request's caller may touch.
@@ -17,7 +15,7 @@ use crate::module::{Cursor, RowVersion};
 /// use holdfast_sys_core::query::Binding;
 /// ```
 pub struct Table<E> {
-    pub(super) bound: Arc<Bound>,
+    pub(super) rows: Rows,
     entity: PhantomData<fn() -> E>,
 }
 
@@ -50,10 +48,9 @@ impl<E: Entity> Stored<E> {
         self.row
     }
 
-    pub(super) fn read(bound: &Bound, Seen { fields: _, row }: Seen) -> Result<Self, QueryError> {
-        let table = bound.names.table();
-        let entity = E::decode(&row.value).map_err(|source| QueryError::Row { table, source })?;
-        Ok(Self { row: entity, version: row.version })
+    fn read(table: &'static str, RawRow { value, version }: RawRow) -> Result<Self, QueryError> {
+        let row = E::decode(&value).map_err(|source| QueryError::Row { table, source })?;
+        Ok(Self { row, version })
     }
 }
 
@@ -64,8 +61,8 @@ impl<E> fmt::Debug for Stored<E> {
 }
 
 impl<E: Entity> Table<E> {
-    pub(super) fn new(bound: Arc<Bound>) -> Self {
-        Self { bound, entity: PhantomData }
+    pub(super) fn new(rows: Rows) -> Self {
+        Self { rows, entity: PhantomData }
     }
 
     /// One row.
@@ -73,9 +70,7 @@ impl<E: Entity> Table<E> {
     /// # Errors
     /// `NotFound` when there is none or it is hidden, and the store's refusals.
     pub async fn get(&self, key: &RowKey) -> Result<Stored<E>, QueryError> {
-        let record = self.bound.names.of_key(key)?;
-        let seen = self.bound.get(&record).await?.ok_or_else(|| self.bound.not_found())?;
-        Stored::read(&self.bound, seen)
+        Stored::read(self.name(), self.rows.get(key).await?)
     }
 
     /// One page of rows, at most `limit` and at most [`limits::MAX_PAGE_ROWS`](crate::limits::MAX_PAGE_ROWS); it may hold fewer, even
@@ -89,7 +84,9 @@ impl<E: Entity> Table<E> {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<RowPage<E>, QueryError> {
-        super::listing::page(&self.bound, by, cursor, limit).await
+        let (rows, next) = self.rows.list(by, cursor, limit).await?;
+        let rows = rows.into_iter().map(|row| Stored::read(self.name(), row)).collect::<Result<_, _>>()?;
+        Ok(RowPage { rows, next })
     }
 
     /// Stores a row, new or not.
@@ -144,10 +141,14 @@ impl<E: Entity> Table<E> {
     /// # Errors
     /// `Misuse` when the method's check does not allow it.
     pub fn unfiltered(&self, purpose: &'static str) -> Result<Unfiltered<E>, QueryError> {
-        Unfiltered::of(&self.bound, purpose)
+        Unfiltered::of(&self.rows.bound, purpose)
     }
 
     fn batch(&self, command: CommandId) -> Batch {
-        Batch::new(Arc::clone(&self.bound.binding), command)
+        Batch::new(Arc::clone(&self.rows.bound.binding), command)
+    }
+
+    fn name(&self) -> &'static str {
+        self.rows.bound.names.table()
     }
 }

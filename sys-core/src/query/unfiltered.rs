@@ -27,7 +27,8 @@ impl<E: Entity> Unfiltered<E> {
         tracing::info!(
             target: "audit", decision = "allow", rule = "unfiltered", module, entity, action, table, %caller, purpose, reason
         );
-        Ok(Self(Table::new(Bound::new::<E>(Arc::clone(&bound.binding), Scope::Always))))
+        let binding = Arc::clone(&bound.binding);
+        Ok(Self(binding.table(Scope::Always)))
     }
 
     /// One row, hidden or not.
