@@ -4,9 +4,10 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use holdfast_accounts_api::v1::organisations_client::OrganisationsClient;
 use holdfast_certs::{Dialer, ExpectedServer, LiveIdentity};
 use holdfast_client::{Client, Registering, credential::ClientCredential, map::Route};
-use holdfast_domain::AccountId;
+use holdfast_domain::{AccountId, HomeId, OrgId};
 use holdfast_files_api::v1::files_client::FilesClient;
 use holdfast_integration_tests::cluster::Cluster;
 use holdfast_keys::{OneTime, one_time::OneTimeKind, random_array, secret_file::read_secret};
@@ -71,9 +72,22 @@ impl Account {
 
     /// A new connection to the node that serves it.
     pub(crate) async fn connect(&self) -> anyhow::Result<FilesClient<Channel>> {
+        Ok(FilesClient::new(self.channel().await?))
+    }
+
+    /// The same to ask about an organisation, and what each of these requests begins with: the cluster's one group has all homes.
+    pub(crate) async fn organisation(
+        &self,
+        id: OrgId,
+    ) -> anyhow::Result<(OrganisationsClient<Channel>, wire::Route)> {
+        let route = wire::Route { home: Some(HomeId::from(id).into()), ..self.route()? };
+        Ok((OrganisationsClient::new(self.channel().await?), route))
+    }
+
+    async fn channel(&self) -> anyhow::Result<Channel> {
         let replica = self.route.replicas.first().context("its group has no replica")?;
         let dialed = self.dialer.connect(&replica.address, &ExpectedServer::Node(replica.node)).await?;
-        Ok(FilesClient::new(dialed.channel))
+        Ok(dialed.channel)
     }
 
     /// What each of its requests begins with.

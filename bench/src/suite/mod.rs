@@ -4,6 +4,7 @@ mod decisions;
 mod footprint;
 mod join_cost;
 mod joins;
+mod listing;
 mod request_layer;
 mod resolves;
 mod sealing;
@@ -42,6 +43,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "joins", about: "attested joins of software TPMs at a real registry", run: joins::run },
     Part { name: "resolves", about: "clients that ask the registry for their shard", run: resolves::run },
     Part { name: "writes", about: "durable small writes of 1, 16 and 64 clients", run: writes::run },
+    Part { name: "listing", about: "a list through a row filter beside one without", run: listing::run },
     Part { name: "transfers", about: "large files there and back", run: transfers::run },
 ];
 

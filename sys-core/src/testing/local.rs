@@ -37,8 +37,17 @@ impl Local {
             not_after: UnixMs(u64::MAX),
             home: Some(home),
         };
+        Self::of(server, Some(identity))
+    }
+
+    /// As somebody who shows no certificate.
+    pub fn anonymous(server: &PlatformServer) -> Self {
+        Self::of(server, None)
+    }
+
+    fn of(server: &PlatformServer, identity: Option<PeerIdentity>) -> Self {
         let peer = Peer {
-            identity: Some(Arc::new(identity)),
+            identity: identity.map(Arc::new),
             exporter: Exporter::new([0; 32]),
             addr: ([127, 0, 0, 1], 9).into(),
         };

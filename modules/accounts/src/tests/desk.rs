@@ -71,6 +71,11 @@ impl Desk {
         desk
     }
 
+    /// Calls of somebody without an identity.
+    pub(super) fn anonymous(&self) -> OrganisationsClient<Local> {
+        OrganisationsClient::new(Local::anonymous(&self.server))
+    }
+
     pub(super) fn person(&self, account: u8) -> Person<'_> {
         Person { desk: self, account: AccountId::new([account; 16]), home: ORG.into() }
     }

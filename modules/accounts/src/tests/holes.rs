@@ -1,5 +1,6 @@
 //! Holes that systems of this kind had, each tried here: see the design's list, whose numbers these names carry.
 
+use holdfast_accounts_api::v1::ListMembersRequest;
 use holdfast_domain::{Reason, Role};
 
 use super::desk::{ALL, Desk, grant, reason, scope_of};
@@ -130,4 +131,26 @@ async fn hole_13_lists_without_rights_give_nothing() {
     for scope in [ALL, &scope_of(&theirs)] {
         assert_eq!(guest.members(scope).await.unwrap(), []);
     }
+}
+
+#[tokio::test]
+async fn hole_11_a_filter_of_the_caller_neither_names_columns_nor_reaches_beyond_his_rows() {
+    let desk = Desk::with_organisation().await;
+    let (owner, guest) = (desk.person(1), desk.person(3));
+    let (ours, theirs) =
+        (owner.create_project("ours").await.unwrap(), owner.create_project("theirs").await.unwrap());
+    owner.put(4, [grant(ALL, Role::Admin), grant(&scope_of(&theirs), Role::User)]).await.unwrap();
+    owner.put(3, [grant(&scope_of(&ours), Role::Guest)]).await.unwrap();
+    for column in
+        ["role", "account", "1=1", "organisation' OR '1'='1", "%", "*", "../organisation", "scope\0"]
+    {
+        assert_eq!(reason(guest.members(column).await), Reason::Malformed, "{column:?}");
+    }
+    for wanted in ["", ALL, &scope_of(&ours), &scope_of(&theirs)] {
+        let seen = guest.members(wanted).await.unwrap();
+        let his_own = wanted.is_empty() || wanted == scope_of(&ours);
+        assert_eq!(seen, if his_own { vec![(3, 1)] } else { vec![] }, "{wanted:?}");
+    }
+    let request = ListMembersRequest { route: guest.route(), ..Default::default() };
+    assert_eq!(reason(desk.anonymous().list_members(request).await), Reason::Unauthenticated);
 }
