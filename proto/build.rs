@@ -7,6 +7,7 @@ const FILES: &[&str] = &[
     "holdfast/options/v1/module.proto",
     "holdfast/module/v1/route.proto",
     "holdfast/module/v1/capabilities.proto",
+    "holdfast/data/v1/data.proto",
     "holdfast/consensus/v1/raft.proto",
     "holdfast/registry/v1/enrolment.proto",
     "holdfast/registry/v1/directory.proto",

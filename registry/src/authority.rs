@@ -8,6 +8,9 @@ use holdfast_keys::ClientPublic;
 pub const MACHINE_LEAF_MS: u64 = 60 * 60 * 1000;
 /// Life of a client's leaf: a day without the registry costs nobody their files.
 pub const CLIENT_LEAF_MS: u64 = 24 * 60 * 60 * 1000;
+// Whoever is barred stays so until his last leaf has ended.
+const _: () =
+    assert!(CLIENT_LEAF_MS < holdfast_registry_state::limits::LAST_LEAF_MS, "leaves outlive what bars them");
 /// Life of an operator's leaf.
 pub const OPERATOR_LEAF_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
@@ -74,8 +77,10 @@ impl Authorities {
         home: Home,
         key: ClientPublic,
         now: UnixMs,
+        ends: Option<UnixMs>,
     ) -> Result<Leaf, IssueError> {
-        self.issue(SpiffeSubject::Client(client), key.into(), now, CLIENT_LEAF_MS, Some(home))
+        let life = ends.map_or(CLIENT_LEAF_MS, |ends| ends.since(now).min(CLIENT_LEAF_MS));
+        self.issue(SpiffeSubject::Client(client), key.into(), now, life, Some(home))
     }
 
     /// A leaf for an operator.

@@ -210,6 +210,9 @@ pub(crate) fn describe(request: &OperatorRequest) -> String {
         OperatorRequest::Invite { invite: _, quota_bytes, expires } => {
             format!("invite one client with a quota of {quota_bytes} bytes until {}", until(expires))
         }
+        OperatorRequest::SetupToken { token: _, expires } => {
+            format!("let one account become superadmin with a set-up token until {}", until(expires))
+        }
         OperatorRequest::Ban(subject) => format!("ban {}", describe_subject(subject)),
         OperatorRequest::Unban(subject) => format!("unban {}", describe_subject(subject)),
         OperatorRequest::SetOperators { operators, threshold, keep } => {

@@ -19,7 +19,7 @@ mod service;
 mod standing;
 
 pub use service::{OrganisationsService, server};
-pub use standing::Memberships;
+pub use standing::{GlobalRoles, Memberships};
 
 /// The module's name, in its `.proto` and its policies.
 pub const MODULE: &str = "accounts";

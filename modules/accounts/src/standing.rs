@@ -25,12 +25,22 @@ use crate::{
 /// the next call.
 pub struct Memberships {
     host: Arc<dyn PartitionHost>,
+    global: GlobalRoles,
 }
+
+/// The role that an account holds everywhere, as far as it is known here.
+pub type GlobalRoles = Arc<dyn Fn(AccountId) -> Option<Role> + Send + Sync>;
 
 impl Memberships {
     /// Over the accounts module's own tablespace.
     pub fn new(host: Arc<dyn PartitionHost>) -> Self {
-        Self { host }
+        Self { host, global: Arc::new(|_| None) }
+    }
+
+    /// With roles that hold in all organisations there are. What lies with an account or a login is nobody else's, whatever his role.
+    #[must_use]
+    pub fn with_global_roles(self, global: GlobalRoles) -> Self {
+        Self { global, ..self }
     }
 }
 
@@ -55,7 +65,11 @@ impl StandingSource for Memberships {
             organisation(Arc::clone(&partition), id),
             memberships(Arc::clone(&partition), account),
         )?;
-        let standing = organisation.map(|row| stand(id, &row, account, &memberships)).unwrap_or_default();
+        let mut standing = Standing::default();
+        if let Some(row) = organisation {
+            standing = stand(id, &row, account, &memberships);
+            (self.global)(account).into_iter().for_each(|role| standing.hold(Scope::Global, role));
+        }
         Ok(HomeStanding { standing, quota_bytes: ORGANISATION_QUOTA_BYTES })
     }
 }

@@ -64,7 +64,7 @@ impl Follower {
 
     fn take_over(&self, kept: &mut Kept) -> Result<(), RunError> {
         let Voter { core, member, .. } = &*self.voter;
-        let bans = core.state().bans().cloned().collect();
+        let bans = core.state().barred();
         enforce(&self.bans, bans)?;
         if core.state().is_banned(&core.myself()) {
             return Err(RunError::Banned(core.me()));

@@ -1,32 +1,40 @@
 //! Clients: a new account for an invite, and fresh leaves for registered keys. Proofs are bound to the TLS connection.
 
+mod devices;
+
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use holdfast_certs::{Peer, SubjectKey, csr};
-use holdfast_domain::{ClientId, Home, InvitePublic, Reason, Signature64};
+use holdfast_domain::{ClientId, Home, InvitePublic, Reason};
 use holdfast_keys::{ClientPublic, Registration, Renewal};
-use holdfast_proto::registry::v1::{ClientGrant, RegisterRequest, RenewRequest, clients_server::Clients};
+use holdfast_proto::registry::v1::{
+    AddDeviceRequest, ChangeDeviceReply, ClientGrant, ListDevicesReply, ListDevicesRequest, RecoverRequest,
+    RegisterRequest, RenewRequest, RevokeDeviceRequest, RotateDeviceRequest, SetLoginRequest,
+    SetRecoveryRequest, clients_server::Clients,
+};
 use holdfast_registry_state::{Act, RegisterClient, State};
 use holdfast_sys_core::{
-    Refusal,
+    Caller, Refusal,
     attempts::{Attempts, Origin},
 };
 use tonic::{Request, Response, Status};
 
-use super::{limits, peer, wire};
+use super::{limits, peer, signed, wire};
 use crate::core::Core;
 
 /// The service.
 pub struct ClientsService {
     core: Arc<Core>,
     attempts: Attempts<Origin>,
+    changes: Attempts<ClientId>,
 }
 
 impl ClientsService {
     /// Serves from a voter's state.
     pub const fn new(core: Arc<Core>) -> Self {
-        Self { core, attempts: Attempts::new(limits::CLIENTS_PER_ADDRESS) }
+        let attempts = Attempts::new(limits::CLIENTS_PER_ADDRESS);
+        Self { core, attempts, changes: Attempts::new(limits::CHANGES_PER_CLIENT) }
     }
 
     async fn register(&self, peer: &Peer, request: RegisterRequest) -> Result<ClientGrant, Refusal> {
@@ -45,10 +53,10 @@ impl ClientsService {
             invite,
         }
         .message();
-        check(&key, &message, &proof, Reason::ProofOfPossession)?;
+        signed::check(&key, &message, &proof, Reason::ProofOfPossession)?;
         let invite_key = ClientPublic::try_from(invite)
             .map_err(|error| Refusal::new(Reason::InviteUnknown).because(error))?;
-        check(&invite_key, &message, &invite_signature, Reason::InviteUnknown)?;
+        signed::check(&invite_key, &message, &invite_signature, Reason::InviteUnknown)?;
         self.check_invite(invite, client).await?;
         // Nothing is used up for somebody to whom nothing can be issued.
         self.core.issuer()?;
@@ -79,7 +87,7 @@ impl ClientsService {
             csr: &csr,
         }
         .message();
-        check(&key, &message, &proof, Reason::ProofOfPossession)?;
+        signed::check(&key, &message, &proof, Reason::ProofOfPossession)?;
         self.core.read_index().await?;
         let registered = self.core.state().client(client).map(|(row, _)| row.key);
         match registered {
@@ -104,11 +112,15 @@ impl ClientsService {
             return Err(Refusal::new(Reason::Banned));
         }
         let (row, quota_bytes) = state.client(client).ok_or_else(|| Refusal::new(Reason::NotFound))?;
+        let (now, expires) = (self.core.now(), state.expires(client));
+        if expires.is_some_and(|expires| expires <= now) {
+            return Err(Refusal::new(Reason::NotFound).because("the client's key has ended"));
+        }
         let internal = |error: &dyn std::fmt::Display| Refusal::new(Reason::Internal).because(error);
         let key = ClientPublic::from_bytes(&row.key).map_err(|error| internal(&error))?;
         let leaf = secrets
             .authorities
-            .client(client, Home { account: row.account, quota_bytes }, key, self.core.now())
+            .client(client, Home { account: row.account, quota_bytes }, key, now, expires)
             .map_err(|error| internal(&error))?;
         let sequence = state.founded().map_or(0, |founded| founded.bundle_sequence);
         Ok(ClientGrant {
@@ -129,12 +141,6 @@ fn requested_key(csr: &[u8]) -> Result<ClientPublic, Refusal> {
     }
 }
 
-fn check(key: &ClientPublic, message: &[u8], signature: &[u8], reason: Reason) -> Result<(), Refusal> {
-    let signature: [u8; 64] =
-        signature.try_into().map_err(|_| wire::malformed("a signature has another length than 64"))?;
-    key.verify_raw(message, &Signature64(signature)).map_err(|error| Refusal::new(reason).because(error))
-}
-
 #[tonic::async_trait]
 impl Clients for ClientsService {
     async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<ClientGrant>, Status> {
@@ -146,4 +152,67 @@ impl Clients for ClientsService {
         let peer = peer(&request)?.clone();
         Ok(Self::renew(self, &peer, request.into_inner()).await.map(Response::new)?)
     }
+
+    async fn list_devices(
+        &self,
+        request: Request<ListDevicesRequest>,
+    ) -> Result<Response<ListDevicesReply>, Status> {
+        let (by, _) = Caller::of(&request)?.client()?;
+        Ok(Self::list_devices(self, by).await.map(Response::new)?)
+    }
+
+    async fn add_device(
+        &self,
+        request: Request<AddDeviceRequest>,
+    ) -> Result<Response<ChangeDeviceReply>, Status> {
+        let (by, peer) = caller(&request)?;
+        Ok(Self::add_device(self, &peer, by, request.into_inner()).await.map(done)?)
+    }
+
+    async fn rotate_device(
+        &self,
+        request: Request<RotateDeviceRequest>,
+    ) -> Result<Response<ChangeDeviceReply>, Status> {
+        let (by, peer) = caller(&request)?;
+        Ok(Self::rotate_device(self, &peer, by, request.into_inner()).await.map(done)?)
+    }
+
+    async fn revoke_device(
+        &self,
+        request: Request<RevokeDeviceRequest>,
+    ) -> Result<Response<ChangeDeviceReply>, Status> {
+        let (by, peer) = caller(&request)?;
+        Ok(Self::revoke_device(self, &peer, by, request.into_inner()).await.map(done)?)
+    }
+
+    async fn set_recovery(
+        &self,
+        request: Request<SetRecoveryRequest>,
+    ) -> Result<Response<ChangeDeviceReply>, Status> {
+        let (by, peer) = caller(&request)?;
+        Ok(Self::set_recovery(self, &peer, by, request.into_inner()).await.map(done)?)
+    }
+
+    async fn recover(&self, request: Request<RecoverRequest>) -> Result<Response<ChangeDeviceReply>, Status> {
+        let peer = peer(&request)?.clone();
+        Ok(Self::recover(self, &peer, request.into_inner()).await.map(done)?)
+    }
+
+    async fn set_login(
+        &self,
+        request: Request<SetLoginRequest>,
+    ) -> Result<Response<ChangeDeviceReply>, Status> {
+        let (by, peer) = caller(&request)?;
+        Ok(Self::set_login(self, &peer, by, request.into_inner()).await.map(done)?)
+    }
+}
+
+/// The calling client, and its connection.
+fn caller<T>(request: &Request<T>) -> Result<(ClientId, Peer), Status> {
+    let (client, _) = Caller::of(request)?.client()?;
+    Ok((client, peer(request)?.clone()))
+}
+
+fn done((): ()) -> Response<ChangeDeviceReply> {
+    Response::new(ChangeDeviceReply {})
 }

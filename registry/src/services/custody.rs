@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_domain::{
-    GroupId, KeySubject, NodeId, NodeRole, Reason, ReplicaId, Signed, SignedAdmission, WrapRow, codec,
-    wrap::MAX_WRAP,
+    GroupId, KeySubject, NodeId, NodeRole, Reason, ReplicaId, Signed, SignedAdmission, UnixMs, WrapRow,
+    codec, wrap::MAX_WRAP,
 };
 use holdfast_proto::registry::v1::{
-    GetEvidenceReply, GetEvidenceRequest, GetWrapsReply, GetWrapsRequest, PutWrapsReply, PutWrapsRequest,
-    ReplicaReport, ReportReply, ReportRequest, SignedRow, custody_server::Custody,
+    AdmitDeviceReply, AdmitDeviceRequest, GetEvidenceReply, GetEvidenceRequest, GetWrapsReply,
+    GetWrapsRequest, PutWrapsReply, PutWrapsRequest, ReplicaReport, ReportReply, ReportRequest, SignedRow,
+    custody_server::Custody,
 };
-use holdfast_registry_state::{Act, Applied, State, plan};
+use holdfast_registry_state::{Act, AdmitDevice, Applied, DeviceChange, State, plan};
 use holdfast_sys_core::Refusal;
 use tonic::{Request, Response, Status};
 
-use super::{limits, machine, wire};
+use super::{limits, machine, signed, wire};
 use crate::{authority::machine_subject, core::Core};
 
 /// The service.
@@ -69,6 +70,20 @@ impl CustodyService {
             admission: admission.into(),
             operator_chain: chain.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Only the state knows which node may speak for which login, and which login for which account.
+    async fn admit(&self, role: NodeRole, node: NodeId, request: AdmitDeviceRequest) -> Result<(), Refusal> {
+        let AdmitDeviceRequest { account_id, client_id, key, login_id, expires_ms } = request;
+        let admit = AdmitDevice {
+            account: wire::id(&account_id, "account id")?,
+            client: wire::id(&client_id, "client id")?,
+            key: *signed::public(&key)?.as_bytes(),
+            login: wire::id(&login_id, "login id")?,
+            expires: UnixMs(expires_ms),
+        };
+        let act = Act::Device(DeviceChange::Admit(admit));
+        self.core.propose(machine_subject(role, node), act).await.map(|_| ())
     }
 
     async fn report(
@@ -171,5 +186,14 @@ impl Custody for CustodyService {
         let (group, replica) = (GroupId(request.group), ReplicaId(request.replica_id));
         Self::report(self, node, group, replica, request.report()).await?;
         Ok(Response::new(ReportReply {}))
+    }
+
+    async fn admit_device(
+        &self,
+        request: Request<AdmitDeviceRequest>,
+    ) -> Result<Response<AdmitDeviceReply>, Status> {
+        let (role, node) = machine(&request)?;
+        self.admit(role, node, request.into_inner()).await?;
+        Ok(Response::new(AdmitDeviceReply {}))
     }
 }

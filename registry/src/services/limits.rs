@@ -31,6 +31,15 @@ pub(super) const PENDING_RETRY_MS: u32 = 3_000;
 /// Registrations and renewals of clients of one address: an office behind one NAT renews within minutes.
 pub(super) const CLIENTS_PER_ADDRESS: Rate = Rate { burst: 2_000, every: Duration::from_millis(20) };
 
+/// Changes of keys, accounts and roles by one client: each is a commit and a line in the record of trust.
+pub(super) const CHANGES_PER_CLIENT: Rate = Rate { burst: 60, every: Duration::from_secs(10) };
+
+/// How long a new device's request to be added can be carried around.
+pub(super) const DEVICE_REQUEST_LIFE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Accounts in one page of the listing.
+pub(super) const MAX_ACCOUNTS_A_PAGE: usize = 500;
+
 /// Least time between two views for a watcher: changes in between are seen together.
 pub(super) const VIEW_INTERVAL: Duration = Duration::from_millis(50);
 

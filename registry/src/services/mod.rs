@@ -1,10 +1,12 @@
 //! What a voter offers to machines and clients. Who may call what is declared in the `.proto` files and enforced before a handler runs.
 
+pub mod accounts;
 pub mod clients;
 pub mod custody;
 pub mod directory;
 pub mod enrolment;
 mod limits;
+mod signed;
 pub mod wire;
 
 #[cfg(test)]
@@ -15,8 +17,8 @@ use std::sync::Arc;
 use holdfast_certs::Peer;
 use holdfast_domain::{NodeId, NodeRole, Reason};
 use holdfast_proto::registry::v1::{
-    clients_server::ClientsServer, custody_server::CustodyServer, directory_server::DirectoryServer,
-    enrolment_server::EnrolmentServer,
+    accounts_server::AccountsServer, clients_server::ClientsServer, custody_server::CustodyServer,
+    directory_server::DirectoryServer, enrolment_server::EnrolmentServer,
 };
 use holdfast_sys_core::{Caller, Refusal, limits::MAX_MESSAGE_BYTES, server::Builder};
 use tonic::{Request, Status};
@@ -32,6 +34,7 @@ pub fn mount(builder: Builder, core: &Arc<Core>) -> Builder {
         .service(DirectoryServer::new(directory::DirectoryService::new(Arc::clone(core))))
         .service(custody.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .service(ClientsServer::new(clients::ClientsService::new(Arc::clone(core))))
+        .service(AccountsServer::new(accounts::AccountsService::new(Arc::clone(core))))
 }
 
 /// The calling machine.

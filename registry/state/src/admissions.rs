@@ -76,6 +76,16 @@ impl State {
                     Err(Reason::NotFound)
                 }
             }
+            OperatorRequest::SetupToken { token, expires } => {
+                let now = self.clock;
+                self.people.tokens.retain(|_, expires| *expires > now);
+                if self.people.tokens.contains_key(&token) {
+                    return Err(Reason::Conflict);
+                }
+                check_room(self.people.tokens.len(), limits::MAX_SETUP_TOKENS)?;
+                self.people.tokens.insert(token, expires);
+                Ok(())
+            }
             OperatorRequest::SetOperators { operators, threshold, keep } => {
                 check_room(self.operator_chain.len(), limits::MAX_OPERATOR_CHANGES)?;
                 self.install_operators(operators, threshold)?;
@@ -83,6 +93,7 @@ impl State {
                 // Replicas give no key to what is not kept, so nothing else may join on it either.
                 self.allowed.retain(|ek, _| keep.contains(ek));
                 self.tickets.clear();
+                self.people.tokens.clear();
                 Ok(())
             }
         }
@@ -201,6 +212,7 @@ fn describe(request: &OperatorRequest) -> String {
         }
         OperatorRequest::Ban(subject) => format!("banned: {subject:?}"),
         OperatorRequest::Unban(subject) => format!("ban lifted: {subject:?}"),
+        OperatorRequest::SetupToken { token, .. } => format!("set-up token {token} for one superadmin"),
         OperatorRequest::SetOperators { operators, threshold, keep } => {
             let (operators, kept) = (operators.len(), keep.len());
             format!("{operators} operators, {threshold} of them must sign, {kept} EKs stay admitted")

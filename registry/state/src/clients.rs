@@ -13,15 +13,16 @@ impl State {
         }
         let found = self.invites.get(&invite).filter(|invite| invite.expires > self.clock);
         let quota_bytes = found.ok_or(Reason::InviteUnknown)?.quota_bytes;
-        if self.accounts.contains_key(&account) || self.clients.contains_key(&client) {
+        if self.accounts.contains_key(&account) {
             return Err(Reason::AccountTaken);
         }
-        if self.clients.len() >= limits::MAX_CLIENTS {
+        self.check_new(client)?;
+        if self.accounts.len() >= limits::MAX_ACCOUNTS {
             return Err(Reason::Overloaded);
         }
         self.invites.remove(&invite);
         self.accounts.insert(account, quota_bytes);
-        self.clients.insert(client, Client { account, key, registered: self.clock });
+        self.put_client(client, Client { account, key, registered: self.clock }, None);
         self.record(format!("client {client} of account {account} registered with invite {invite}"));
         Ok(Applied::Done)
     }

@@ -8,7 +8,10 @@ use holdfast_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
+use crate::{
+    changes::{AccountChange, DeviceChange},
+    limits,
+};
 
 /// One entry of the registry's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +81,10 @@ pub enum Act {
         /// The sealed bytes.
         sealed: Vec<u8>,
     },
+    /// A client changes its account's keys.
+    Device(DeviceChange),
+    /// A client changes an account's state or role.
+    Account(AccountChange),
 }
 
 /// Everything a cluster begins with.

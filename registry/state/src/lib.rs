@@ -6,16 +6,20 @@
 //!
 //! The state holds keys in wrapped or sealed form only. Everything in it is bounded by [`limits`].
 
+mod accounts;
 mod admissions;
 mod audit;
+mod changes;
 mod clients;
 mod command;
+mod devices;
 mod founding;
 mod groups;
 mod joins;
 pub mod limits;
 mod member;
 mod outcome;
+mod people;
 pub mod plan;
 mod snapshot;
 mod state;
@@ -29,9 +33,11 @@ mod wraps;
 mod tests;
 
 pub use audit::{AuditLog, AuditRecord};
+pub use changes::{AccountChange, AdmitDevice, DeviceChange, Recover};
 pub use command::{Act, Command, Found, Joining, MapChange, PutMap, RegisterClient, Renewal, TpmClock};
 pub use member::{AdmittedBy, Allowed, Client, Invite, Member, PendingJoin, Ticket, Voter, VoterState};
 pub use outcome::{Applied, Outcome};
+pub use people::{AccountState, AccountView};
 pub use plan::Planned;
 pub use snapshot::SnapshotError;
 pub use state::{Founded, State};

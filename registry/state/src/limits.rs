@@ -19,6 +19,28 @@ pub const PENDING_LIFE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 pub const MAX_INVITES: usize = 100_000;
 /// Clients; about 200 bytes each.
 pub const MAX_CLIENTS: usize = 1_000_000;
+/// Accounts; one that was deleted keeps its place, so that its id does not come back.
+pub const MAX_ACCOUNTS: usize = 1_000_000;
+/// Keys of one account that stay.
+pub const MAX_DEVICES: usize = 16;
+/// Keys of one account that its login admitted; one more takes the place of the one that ends first.
+pub const MAX_LOGIN_DEVICES: usize = 8;
+/// How long such a key lives at most.
+pub const MAX_LOGIN_DEVICE_MS: u64 = 12 * 60 * 60 * 1000;
+/// After this a leaf that was issued before has ended: a client's lives for a day, and an hour covers clocks and what is under way.
+pub const LAST_LEAF_MS: u64 = 25 * 60 * 60 * 1000;
+/// Revoked keys of one account within that time before it may make no more; and before it may not even revoke.
+pub const MAX_REVOKED_AN_ACCOUNT: usize = 32;
+/// All of an account's keys can be revoked, several times over.
+pub const MAX_CHURN_AN_ACCOUNT: usize = 128;
+/// Revoked keys within that time, of all accounts. With bans and ended accounts they fit what everybody holds.
+pub const MAX_REVOKED: usize = 60_000;
+/// Accounts disabled or deleted within that time.
+pub const MAX_BARRED: usize = 20_000;
+/// Accounts with a role that holds everywhere: nodes hold all of them.
+pub const MAX_GLOBAL_ROLES: usize = 4_096;
+/// Unexpired set-up tokens: a cluster needs one.
+pub const MAX_SETUP_TOKENS: usize = 64;
 /// Bans in force; everyone with a live watch receives all of them.
 pub const MAX_BANS: usize = 10_000;
 /// Approved boot states of the current policy epoch.

@@ -3,11 +3,18 @@
 use std::collections::BTreeSet;
 
 use holdfast_domain::{
-    NodeId, Sha256Hash,
+    AccountId, NodeId, Sha256Hash,
     codec::{self, CodecError},
 };
 
-use crate::{limits, state::State};
+use crate::{
+    limits,
+    people::{Account, AccountState, People},
+    state::State,
+};
+
+/// First byte of a state that uses what the second version added: length of the first version's part as 8 bytes, that part, the rest.
+const SECOND: u8 = 2;
 
 /// Why bytes are not a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,18 +23,28 @@ pub enum SnapshotError {
     /// Not an encoded state.
     #[error("not a registry state")]
     Codec(#[from] CodecError),
+    /// Not in the form of the second version.
+    #[error("not a registry state: its parts are cut off")]
+    Parts,
     /// A state that `apply` never makes.
     #[error("registry state breaks an invariant: {0}")]
     Broken(&'static str),
 }
 
 impl State {
-    /// The whole state.
+    /// The whole state. One that uses nothing of what the second version added is written as the first version, so that what was written
+    /// then is written the same now, and a voter of that version follows for as long as it can.
     ///
     /// # Errors
     /// Only when a value cannot be encoded.
     pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
-        Ok(codec::encode(self)?)
+        let first = codec::encode(self)?;
+        if self.people == People::default() {
+            return Ok(first);
+        }
+        let people = codec::encode(&self.people)?;
+        let len = u64::try_from(first.len()).map_err(|_| SnapshotError::Parts)?;
+        Ok([[SECOND].as_slice(), &len.to_be_bytes(), &first, &people].concat())
     }
 
     /// Reads a state.
@@ -35,7 +52,15 @@ impl State {
     /// # Errors
     /// See [`SnapshotError`].
     pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let state: Self = codec::decode(bytes, limits::MAX_STATE)?;
+        let (first, people) = parts(bytes)?;
+        let mut state: Self = codec::decode(first, limits::MAX_STATE)?;
+        if let Some(people) = people {
+            state.people = codec::decode(people, limits::MAX_STATE)?;
+            if state.people == People::default() {
+                return Err(SnapshotError::Broken("the second version without anything of it"));
+            }
+        }
+        state.index_devices();
         state.check()?;
         Ok(state)
     }
@@ -62,7 +87,38 @@ impl State {
             self.clients.values().all(|client| self.accounts.contains_key(&client.account)),
             "a client without its account",
         )?;
+        self.check_people()?;
         holds(self.audit.is_whole(), "the audit chain is broken")
+    }
+
+    fn check_people(&self) -> Result<(), SnapshotError> {
+        let holds = |fact, what| if fact { Ok(()) } else { Err(SnapshotError::Broken(what)) };
+        let People { accounts, roles, barred, expiries, revoked, tokens } = &self.people;
+        let known = |account: &AccountId| self.accounts.contains_key(account);
+        holds(
+            accounts.keys().chain(roles.keys()).chain(barred.keys()).all(known),
+            "rights without an account",
+        )?;
+        holds(
+            !accounts.values().any(|row| *row == Account::default()),
+            "an account's row that says nothing",
+        )?;
+        holds(expiries.keys().all(|client| self.clients.contains_key(client)), "an end of no client")?;
+        holds(
+            !revoked.keys().any(|client| self.clients.contains_key(client)),
+            "a revoked client that is there",
+        )?;
+        let mut deleted = accounts.iter().filter(|(_, row)| row.state == AccountState::Deleted);
+        let bare = |(account, row): (&AccountId, &Account)| {
+            let nothing = Account { state: AccountState::Deleted, ..Account::default() };
+            !self.devices.contains_key(account) && !roles.contains_key(account) && *row == nothing
+        };
+        holds(deleted.all(bare), "a deleted account that has something")?;
+        let bounded = roles.len() <= limits::MAX_GLOBAL_ROLES
+            && barred.len() <= limits::MAX_BARRED
+            && revoked.len() <= limits::MAX_REVOKED.saturating_add(limits::MAX_CHURN_AN_ACCOUNT)
+            && tokens.len() <= limits::MAX_SETUP_TOKENS;
+        holds(bounded, "more rights than there may be")
     }
 
     fn keeps_bonds(&self) -> bool {
@@ -92,4 +148,13 @@ impl State {
         let distinct: BTreeSet<_> = ids.iter().collect();
         distinct.len() == ids.len() && ids.iter().all(|id| *id < self.next_replica)
     }
+}
+
+/// What the first version has, and what the second added, if it is one.
+fn parts(bytes: &[u8]) -> Result<(&[u8], Option<&[u8]>), SnapshotError> {
+    let Some((&SECOND, rest)) = bytes.split_first() else { return Ok((bytes, None)) };
+    let (len, rest) = rest.split_first_chunk().ok_or(SnapshotError::Parts)?;
+    let len = usize::try_from(u64::from_be_bytes(*len)).map_err(|_| SnapshotError::Parts)?;
+    let (first, people) = rest.split_at_checked(len).ok_or(SnapshotError::Parts)?;
+    Ok((first, Some(people)))
 }

@@ -14,6 +14,7 @@ use crate::{
     command::{Act, Command},
     member::{Allowed, Client, Invite, Member, PendingJoin, Ticket, Voter},
     outcome::{Applied, Outcome},
+    people::{AccountState, People},
     wraps::Recipient,
 };
 
@@ -61,6 +62,12 @@ pub struct State {
     /// Quotas in bytes.
     pub(crate) accounts: BTreeMap<AccountId, u64>,
     pub(crate) clients: BTreeMap<ClientId, Client>,
+    /// Not part of the first snapshot format, see [`State::snapshot`].
+    #[serde(skip)]
+    pub(crate) people: People,
+    /// Keys of each account; follows from `clients`.
+    #[serde(skip)]
+    pub(crate) devices: BTreeMap<AccountId, BTreeSet<ClientId>>,
     pub(crate) voters: BTreeMap<NodeId, Voter>,
     pub(crate) lineage: Lineage,
     pub(crate) map: Option<(Signed<ShardMap>, ShardMap)>,
@@ -110,6 +117,8 @@ impl State {
             Act::PutSecrets { generation, replaces, sealed } => {
                 self.put_secrets(generation, replaces, sealed)
             }
+            Act::Device(change) => self.change_device(by, change),
+            Act::Account(change) => self.change_account(by, change),
         }
     }
 
@@ -121,7 +130,11 @@ impl State {
             SpiffeSubject::Client(client) => {
                 let account = self.clients.get(client).map(|client| client.account);
                 self.bans.contains(&BanSubject::Client(*client))
-                    || account.is_some_and(|account| self.bans.contains(&BanSubject::Account(account)))
+                    || self.people.revoked.contains_key(client)
+                    || account.is_some_and(|account| {
+                        self.bans.contains(&BanSubject::Account(account))
+                            || self.account_state(account) != AccountState::Active
+                    })
             }
             SpiffeSubject::Module { .. } => false,
         }

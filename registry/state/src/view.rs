@@ -2,8 +2,8 @@
 
 use holdfast_domain::{
     AccountId, BanSubject, ClientId, Genesis, GroupDescriptor, GroupId, InvitePublic, KeyGeneration, NodeId,
-    NodeRole, OperatorKey, OperatorName, PcrApproval, PendingId, PolicyEpoch, ReplicaState, ShardMap, Signed,
-    TicketPublic, UnixMs, VoterEndpoint,
+    NodeRole, OperatorKey, OperatorName, PcrApproval, PendingId, PolicyEpoch, ReplicaState, Role, ShardMap,
+    Signed, TicketPublic, UnixMs, VoterEndpoint,
 };
 
 use crate::{
@@ -20,8 +20,10 @@ pub struct View {
     pub index: u64,
     /// The signed map.
     pub map: Option<Signed<ShardMap>>,
-    /// All bans.
+    /// Whom nobody may let in.
     pub bans: Vec<BanSubject>,
+    /// Roles that hold everywhere.
+    pub global_roles: Vec<(AccountId, Role)>,
     /// Approvals in force.
     pub approvals: Vec<PcrApproval>,
     /// The registry's members.
@@ -181,7 +183,7 @@ impl State {
         self.voters.values()
     }
 
-    /// Bans in force.
+    /// The operators' bans; [`State::barred`] has all that are to be kept out.
     pub fn bans(&self) -> impl Iterator<Item = &BanSubject> {
         self.bans.iter()
     }
@@ -206,7 +208,8 @@ impl State {
         View {
             index: self.index,
             map: self.map.as_ref().map(|(signed, _)| signed.clone()),
-            bans: self.bans.iter().cloned().collect(),
+            bans: self.barred().into_iter().collect(),
+            global_roles: self.global_roles().collect(),
             approvals: self.approvals.clone(),
             voters: self.voters.values().map(|voter| voter.endpoint.clone()).collect(),
             tasks: self.tasks_for(node),

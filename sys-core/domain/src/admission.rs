@@ -23,6 +23,10 @@ hex_id!(
     InvitePublic, 32
 );
 hex_id!(
+    /// Ed25519 public half of a one-time set-up token, which makes one account superadmin.
+    SetupPublic, 32
+);
+hex_id!(
     /// Makes each operators' request unique, so that it applies once.
     RequestSerial, 16
 );
@@ -156,6 +160,13 @@ pub enum OperatorRequest {
         /// EKs of machines that earlier operators admitted and that stay admitted. Every other admission of theirs is void: whoever
         /// was removed could sign another one at any time, and write an earlier date into it.
         keep: Vec<EkHash>,
+    },
+    /// Let whichever account first shows this token become superadmin.
+    SetupToken {
+        /// The token's public half.
+        token: SetupPublic,
+        /// It is void after this moment.
+        expires: UnixMs,
     },
 }
 

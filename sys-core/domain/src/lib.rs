@@ -23,7 +23,7 @@ pub mod wrap;
 
 pub use access::{HomeId, NoRole, OrgId, ProjectId, Role, Scope, Standing};
 pub use admission::{
-    Admission, BanSubject, EkHash, InvitePublic, OperatorName, OperatorRequest, RequestSerial,
+    Admission, BanSubject, EkHash, InvitePublic, OperatorName, OperatorRequest, RequestSerial, SetupPublic,
     SignedAdmission, TicketPublic,
 };
 pub use causes::causes;

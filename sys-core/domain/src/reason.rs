@@ -119,7 +119,12 @@ reasons! {
     DiskFull = "disk_full", "The disk of the server is full.";
     Overloaded = "overloaded", "The server is at its limit; try again later.";
     LastOne = "last_one", "It is the last of its kind, and one must stay.";
+    GrantUnknown = "grant_unknown", "The grant is unknown, or the call that it belongs to has ended.";
     TokenUnknown = "token_unknown", "The set-up token is unknown, used or expired.";
+    SignInRefused = "sign_in_refused", "The name or the password is wrong, or there were too many tries; try again later.";
+    CodeUnknown = "code_unknown", "The code is unknown, used or expired.";
+    MailUnsent = "mail_unsent", "The mail could not be handed over; try again later.";
+    NotConfigured = "not_configured", "This server is not set up for that.";
     UnknownMethod = "unknown_method", "The server has no such method.";
     Internal = "internal", "Something went wrong on the server; its log says what.";
     // Sessions

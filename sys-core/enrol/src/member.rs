@@ -44,6 +44,8 @@ pub mod files {
     pub const VOTERS: &str = "identity/voters";
     /// Who is banned.
     pub const BANS: &str = "identity/bans";
+    /// Who holds a role everywhere.
+    pub const GLOBAL_ROLES: &str = "identity/global-roles";
     /// Log index of the registry at which bans, voters and approvals were so: a restart takes no older ones.
     pub const INDEX: &str = "identity/index";
     /// The newest shard map as signed.

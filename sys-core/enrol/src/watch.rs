@@ -4,10 +4,15 @@ mod event;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use holdfast_domain::{
-    BanSubject, ClusterId, GroupId, NodeId, PcrApproval, ReplicaId, ShardMap, Signed, VoterEndpoint,
+    AccountId, BanSubject, ClusterId, GroupId, NodeId, PcrApproval, ReplicaId, Role, ShardMap, Signed,
+    VoterEndpoint,
 };
 use holdfast_keys::P256Public;
 use holdfast_proto::registry::v1::{WatchRequest, directory_client::DirectoryClient};
@@ -60,6 +65,9 @@ pub struct Target {
     pub address: String,
 }
 
+/// Roles that hold everywhere.
+pub type GlobalRoles = BTreeMap<AccountId, Role>;
+
 /// The registry's state as far as a member needs it, at one log index.
 #[derive(Debug, Clone, Default)]
 pub struct View {
@@ -75,12 +83,14 @@ pub struct View {
     pub voters: Vec<VoterEndpoint>,
     /// What to do, by group.
     pub tasks: BTreeSet<(GroupId, Task)>,
+    /// Who holds a role everywhere.
+    pub global_roles: Arc<GlobalRoles>,
 }
 
 impl View {
     /// Whether both are one view: the registry repeats itself to show that it is there.
     fn is(&self, other: &Self) -> bool {
-        let Self { index, map, bans, approvals, voters, tasks } = self;
+        let Self { index, map, bans, approvals, voters, tasks, global_roles } = self;
         let same_map = match (map, &other.map) {
             (None, None) => true,
             (Some(map), Some(other)) => Arc::ptr_eq(map, other) || map.signed == other.signed,
@@ -92,6 +102,7 @@ impl View {
             && *approvals == other.approvals
             && *voters == other.voters
             && *tasks == other.tasks
+            && *global_roles == other.global_roles
     }
 }
 

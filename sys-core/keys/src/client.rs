@@ -4,7 +4,7 @@ use ed25519_dalek::{
     Signature, Signer as _, SigningKey, VerifyingKey,
     pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, spki::der::pem::LineEnding},
 };
-use holdfast_domain::{InvitePublic, Signature64, SpkiHash, TicketPublic};
+use holdfast_domain::{InvitePublic, SetupPublic, Signature64, SpkiHash, TicketPublic};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -169,6 +169,14 @@ impl TryFrom<InvitePublic> for ClientPublic {
     }
 }
 
+impl TryFrom<SetupPublic> for ClientPublic {
+    type Error = ClientPublicError;
+
+    fn try_from(token: SetupPublic) -> Result<Self, ClientPublicError> {
+        Self::from_bytes(token.as_bytes())
+    }
+}
+
 impl From<ClientPublic> for TicketPublic {
     fn from(key: ClientPublic) -> Self {
         Self::new(key.0)
@@ -176,6 +184,12 @@ impl From<ClientPublic> for TicketPublic {
 }
 
 impl From<ClientPublic> for InvitePublic {
+    fn from(key: ClientPublic) -> Self {
+        Self::new(key.0)
+    }
+}
+
+impl From<ClientPublic> for SetupPublic {
     fn from(key: ClientPublic) -> Self {
         Self::new(key.0)
     }

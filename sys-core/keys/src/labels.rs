@@ -73,6 +73,10 @@ labels! {
     SESSION = "sign/session/1";
     /// A client's registration, by the client.
     REGISTRATION = "sign/registration/1";
+    /// A change of an account's keys or rights, by one of its keys, its recovery key or a set-up token.
+    DEVICES = "sign/devices/1";
+    /// A key that a login's password admits, by that key.
+    SIGN_IN = "sign/sign-in/1";
     /// One browser request, by a client.
     CLIENT_REQUEST = "sign/client-request/1";
 }

@@ -1,4 +1,4 @@
-//! Join tickets and invites as people pass them on: one line of text in a secret file, the seed of an Ed25519 key.
+//! Join tickets, invites, set-up tokens and recovery keys as people keep them and pass them on: one line of text in a secret file, the seed of an Ed25519 key.
 
 use zeroize::Zeroizing;
 
@@ -11,6 +11,10 @@ pub enum OneTimeKind {
     Ticket,
     /// Registers one client.
     Invite,
+    /// Makes one account superadmin.
+    SetupToken,
+    /// Replaces all keys of an account, once.
+    Recovery,
 }
 
 /// A text that is not the one-time secret it should be. Never says what the text was.
@@ -18,7 +22,7 @@ pub enum OneTimeKind {
 #[error("not {}: expected one line `{}` and 64 hex digits", .0.name(), .0.prefix())]
 pub struct OneTimeError(OneTimeKind);
 
-/// A ticket or an invite; wiped when dropped. The seed itself is never sent: whoever holds it signs with its key.
+/// A ticket, an invite or the like; wiped when dropped. The seed itself is never sent: whoever holds it signs with its key.
 pub struct OneTime {
     kind: OneTimeKind,
     seed: Secret32,
@@ -29,6 +33,8 @@ impl OneTimeKind {
         match self {
             Self::Ticket => "holdfast-ticket-1:",
             Self::Invite => "holdfast-invite-1:",
+            Self::SetupToken => "holdfast-setup-token-1:",
+            Self::Recovery => "holdfast-recovery-1:",
         }
     }
 
@@ -36,6 +42,8 @@ impl OneTimeKind {
         match self {
             Self::Ticket => "a join ticket",
             Self::Invite => "an invite",
+            Self::SetupToken => "a set-up token",
+            Self::Recovery => "an account's recovery key",
         }
     }
 }

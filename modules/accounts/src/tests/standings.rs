@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use holdfast_accounts_api::v1::Membership;
-use holdfast_domain::{AccountId, GroupId, HomeId, MapEpoch, OrgId, ProjectId, Role, Standing};
+use holdfast_domain::{AccountId, GroupId, HomeId, LoginId, MapEpoch, OrgId, ProjectId, Role, Standing};
 use holdfast_sys_core::{
     gate::{HomeStanding, StandingSource as _},
     module::{RecordKey, RouteInfo},
@@ -50,6 +50,26 @@ async fn an_organisation_that_ended_has_strangers_only() {
     let desk = Desk::with_organisation().await;
     while !desk.person(1).delete().await.unwrap() {}
     assert!(standing(&desk, 1, ORG).await.standing.is_stranger());
+}
+
+#[tokio::test]
+async fn a_global_role_holds_in_organisations_that_there_are_and_nowhere_else() {
+    let desk = Desk::with_organisation().await;
+    let global = |account| (account == AccountId::new([5; 16])).then_some(Role::Admin);
+    let source = Memberships::new(Arc::<MemoryHost>::clone(&desk.host)).with_global_roles(Arc::new(global));
+    let route = RouteInfo { map_epoch: MapEpoch(1), group: GroupId(1) };
+    let role = async |account: u8, home: HomeId| {
+        let account = Some(AccountId::new([account; 16]));
+        source.standing(account, home, route).await.unwrap().standing
+    };
+    assert_eq!(role(5, ORG.into()).await.role, Some(Role::Admin));
+    assert!(role(6, ORG.into()).await.is_stranger());
+    let elsewhere: [HomeId; 3] =
+        [OrgId::new([9; 16]).into(), AccountId::new([1; 16]).into(), LoginId::new([1; 16]).into()];
+    for home in elsewhere {
+        assert!(role(5, home).await.is_stranger(), "{home:?}");
+    }
+    assert!(source.standing(None, ORG.into(), route).await.unwrap().standing.is_stranger());
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use holdfast_domain::{
-    BanSubject, Lineage, MapEpoch, NodeId, ReplicaState,
+    AccountId, BanSubject, Lineage, MapEpoch, NodeId, ReplicaState, Role,
     codec::{self, CodecError},
 };
-use holdfast_proto::registry::v1::{ReplicaTask, SignedRow, TaskKind, Voter, WatchEvent};
+use holdfast_proto::registry::v1::{GlobalRole, ReplicaTask, SignedRow, TaskKind, Voter, WatchEvent};
 use holdfast_registry_state::{State, Task, TaskKind as Kind};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -30,11 +30,12 @@ struct Body {
     approvals: Vec<Bytes>,
     voters: Vec<Voter>,
     tasks: BTreeMap<NodeId, Vec<ReplicaTask>>,
+    global_roles: Vec<GlobalRole>,
 }
 
 impl Shared {
     pub(super) fn event(&self, node: NodeId) -> WatchEvent {
-        let Body { version: _, map, banned: _, bans, approvals, voters, tasks } = &*self.body;
+        let Body { version: _, map, banned: _, bans, approvals, voters, tasks, global_roles } = &*self.body;
         WatchEvent {
             index: self.index,
             map: map.clone(),
@@ -42,6 +43,7 @@ impl Shared {
             pcr_approvals: approvals.clone(),
             voters: voters.clone(),
             tasks: tasks.get(&node).cloned().unwrap_or_default(),
+            global_roles: global_roles.clone(),
         }
     }
 
@@ -58,7 +60,7 @@ impl Shared {
             Some(_) if version == before.body.version => before.body.map.clone(),
             other => other.map(|(signed, _)| wire::signed_row(signed)),
         };
-        let banned: Vec<_> = state.bans().cloned().collect();
+        let banned: Vec<_> = state.barred().into_iter().collect();
         let bans = if banned == before.body.banned { before.body.bans.clone() } else { encode_all(&banned)? };
         let approvals = [holdfast_domain::NodeRole::Registry, holdfast_domain::NodeRole::Node];
         let approvals: Vec<_> = approvals.into_iter().flat_map(|role| state.approvals(role)).collect();
@@ -70,6 +72,7 @@ impl Shared {
             approvals: encode_all(&approvals)?,
             voters: state.voters().map(|voter| wire::voter(&voter.endpoint)).collect(),
             tasks: tasks(state),
+            global_roles: state.global_roles().map(global_role).collect(),
         };
         let body = if body == *before.body { Arc::clone(&before.body) } else { Arc::new(body) };
         Ok(Self { index: state.index(), body })
@@ -88,6 +91,10 @@ fn tasks(state: &State) -> BTreeMap<NodeId, Vec<ReplicaTask>> {
     let dropping = state.dropping().map(|(_, _, node)| node);
     let nodes: std::collections::BTreeSet<NodeId> = busy.chain(dropping).collect();
     nodes.into_iter().map(|node| (node, state.tasks_for(node).into_iter().map(task).collect())).collect()
+}
+
+fn global_role((account, role): (AccountId, Role)) -> GlobalRole {
+    GlobalRole { account_id: account.as_bytes().to_vec().into(), role: role.number() }
 }
 
 fn task(task: Task) -> ReplicaTask {

@@ -3,13 +3,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_domain::{
-    BanSubject, ClusterId, GroupId, IdError, PcrApproval, ReplicaId, ShardMap, Signature64, Signed,
-    VoterEndpoint,
+    AccountId, BanSubject, ClusterId, GroupId, IdError, PcrApproval, ReplicaId, Role, ShardMap, Signature64,
+    Signed, VoterEndpoint,
     codec::{self, CodecError},
     map::{MAX_MAP, MapError},
 };
 use holdfast_keys::{P256Public, labels, sign, verify_value};
-use holdfast_proto::registry::v1::{ReplicaTask, SignedRow, TaskKind, Voter, WatchEvent};
+use holdfast_proto::registry::v1::{GlobalRole, ReplicaTask, SignedRow, TaskKind, Voter, WatchEvent};
 
 use super::{Target, Task, VerifiedMap, View};
 
@@ -17,6 +17,8 @@ use super::{Target, Task, VerifiedMap, View};
 pub(super) const MAX_EVENT: usize = MAX_MAP + (4 << 20);
 /// Bans, approvals and tasks in one event.
 const MAX_ROWS: usize = 100_000;
+/// Global roles in one event, as many as the registry keeps.
+const MAX_GLOBAL_ROLES: usize = 4_096;
 /// One encoded ban or approval.
 const MAX_ROW: usize = 4096;
 
@@ -56,8 +58,11 @@ pub(super) fn read(
     map_key: &P256Public,
     known: &View,
 ) -> Result<View, EventError> {
-    let WatchEvent { index, map, bans, pcr_approvals, voters, tasks } = event;
+    let WatchEvent { index, map, bans, pcr_approvals, voters, tasks, global_roles } = event;
     if bans.len().max(pcr_approvals.len()).max(voters.len()).max(tasks.len()) > MAX_ROWS {
+        return Err(EventError::TooMany);
+    }
+    if global_roles.len() > MAX_GLOBAL_ROLES {
         return Err(EventError::TooMany);
     }
     let map = map.map(|row| verified_map(row, cluster, map_key, known)).transpose()?;
@@ -70,6 +75,7 @@ pub(super) fn read(
         approvals: pcr_approvals.iter().map(decode_approval).collect::<Result<_, _>>()?,
         voters: voters.into_iter().map(voter).collect::<Result<_, _>>()?,
         tasks: tasks.into_iter().map(task).collect::<Result<BTreeSet<_>, _>>()?,
+        global_roles: Arc::new(global_roles.iter().map(global_role).collect::<Result<_, _>>()?),
     };
     // A member that is behind would give rights back; a restored registry begins a new lineage and says so in its map.
     if view.index < known.index && !newer_lineage(&view, known) { Err(EventError::Older) } else { Ok(view) }
@@ -128,6 +134,12 @@ pub(crate) fn voter(row: Voter) -> Result<VoterEndpoint, IdError> {
         address,
         spki: spki_hash.as_ref().try_into()?,
     })
+}
+
+fn global_role(row: &GlobalRole) -> Result<(AccountId, Role), EventError> {
+    let GlobalRole { account_id, role } = row;
+    let role = Role::try_from(*role).map_err(|_| EventError::Field("a global role is a role"))?;
+    Ok((account_id.as_ref().try_into()?, role))
 }
 
 fn task(row: ReplicaTask) -> Result<(GroupId, Task), EventError> {
@@ -197,6 +209,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn global_roles_are_roles_of_accounts_or_refused(row in prop::collection::vec(any::<u8>(), 0..20), role in -1..7_i32) {
+            let read = global_role(&GlobalRole { account_id: row.clone().into(), role });
+            prop_assert_eq!(read.is_ok(), row.len() == 16 && (1..=4).contains(&role));
+        }
+
         #[test]
         fn arbitrary_rows_never_panic(row in prop::collection::vec(any::<u8>(), 0..64), kind in any::<i32>()) {
             let bytes = bytes::Bytes::from(row);
