@@ -13,6 +13,7 @@ use crate::{
     caller::Caller,
     limits::MAX_METHOD_PATH_BYTES,
     rules::Method,
+    session::Session,
 };
 
 /// A request that is let in so far.
@@ -23,11 +24,12 @@ pub(super) enum Admitted {
     Policy(Arc<Asking>),
 }
 
-/// A client's request for a method under a check.
+/// A request that is decided on more than once.
 pub(super) struct Asking {
     pub(super) caller: Caller,
     pub(super) method: Arc<Method>,
-    peer: Peer,
+    pub(super) peer: Peer,
+    pub(super) session: Option<Arc<Session>>,
 }
 
 impl Asking {
@@ -40,7 +42,35 @@ impl Asking {
 impl Checks {
     /// Lets a request in, as far as its method and its caller's kind go, or says why not. There is exactly one audit event, by whoever has
     /// the last word: here for what is refused and for what no policy is asked about, in [`policy`](super::policy) for the rest.
-    pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<Admitted, Reason> {
+    ///
+    /// For a request in a session, the connection's peer is the session's already.
+    pub(super) fn admit<B>(
+        &self,
+        request: &Request<B>,
+        session: Option<Arc<Session>>,
+    ) -> Result<Admitted, Reason> {
+        let (method, peer) = self.addressed(request)?;
+        let Authenticated { caller, kind } = self.decide(peer, method).inspect_err(|reason| {
+            record(Some(peer), Some(method), &subject(peer), None, Err(*reason));
+        })?;
+        if let MethodRule::Check(_) = method.rule {
+            return Ok(Admitted::Policy(Arc::new(Asking {
+                caller,
+                peer: peer.clone(),
+                method: Arc::clone(method),
+                session,
+            })));
+        }
+        let name = if kind == CallerKind::Module { subject(peer) } else { caller.to_string() };
+        record(Some(peer), Some(method), &name, None, Ok(()));
+        Ok(Admitted::Handler(caller))
+    }
+
+    /// The method of a request, and the connection that it came on.
+    pub(super) fn addressed<'a, B>(
+        &'a self,
+        request: &'a Request<B>,
+    ) -> Result<(&'a Arc<Method>, &'a Peer), Reason> {
         let peer = request.extensions().get::<Peer>();
         let path = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let method = if path.len() <= MAX_METHOD_PATH_BYTES { self.rules.find(path) } else { None };
@@ -55,23 +85,14 @@ impl Checks {
             record(None, Some(method), "-", None, Err(Reason::Internal));
             return Err(Reason::Internal);
         };
-        let Authenticated { caller, kind } = self.decide(peer, method).inspect_err(|reason| {
-            record(Some(peer), Some(method), &subject(peer), None, Err(*reason));
-        })?;
-        if let MethodRule::Check(_) = method.rule {
-            return Ok(Admitted::Policy(Arc::new(Asking {
-                caller,
-                peer: peer.clone(),
-                method: Arc::clone(method),
-            })));
-        }
-        let name = if kind == CallerKind::Module { subject(peer) } else { caller.to_string() };
-        record(Some(peer), Some(method), &name, None, Ok(()));
-        Ok(Admitted::Handler(caller))
+        Ok((method, peer))
     }
 
     /// Whether the caller's identity still holds.
     pub(super) fn is_still(&self, asking: &Asking) -> Result<(), Reason> {
+        if asking.session.as_ref().is_some_and(|session| !session.is_open()) {
+            return Err(Reason::SessionUnknown);
+        }
         self.decide(&asking.peer, &asking.method).map(|_| ())
     }
 
@@ -89,6 +110,11 @@ impl Checks {
             Decision::Deny(denied) => Err(otherwise.unwrap_or_else(|| denied.into())),
         }
     }
+}
+
+/// The audit event of a session that does not hold.
+pub(super) fn record_no_session(peer: &Peer, method: &Method, reason: Reason) {
+    record(Some(peer), Some(method), &subject(peer), None, Err(reason));
 }
 
 /// Whom the connection claims to be, for the audit of a refusal.

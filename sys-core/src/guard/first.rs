@@ -56,6 +56,43 @@ async fn read(mut body: Body) -> Result<(Route, Body), Refusal> {
     }
 }
 
+/// Reads a body of one message, whole.
+///
+/// # Errors
+/// `Malformed` when it is more than that, or is not there in time; what the body's own bound says.
+pub(super) async fn whole(body: Body, patience: Duration) -> Result<Bytes, Refusal> {
+    let read = tokio::time::timeout(patience, read_whole(body)).await;
+    read.map_err(|_| malformed("the request did not come in time"))?
+}
+
+async fn read_whole(mut body: Body) -> Result<Bytes, Refusal> {
+    let mut seen = Seen::Nothing;
+    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame
+            .map_err(|status| Refusal::from_status(&status).unwrap_or_else(|_| Reason::Malformed.into()))?;
+        if let Ok(data) = frame.into_data() {
+            // Frames without bytes are free for the sender, too.
+            if !data.is_empty() {
+                seen.add(data);
+            }
+            // Seen as soon as the first message is over, so that a stream of them is not collected.
+            let first = message(seen.bytes())?.map_or(usize::MAX, |first| first.len() + HEADER_BYTES);
+            if seen.bytes().len() > first {
+                return Err(malformed("a signed request is one message"));
+            }
+        }
+    }
+    match message(seen.bytes())? {
+        Some(_) => Ok(seen.into_bytes()),
+        None => Err(malformed("the request ends before its message does")),
+    }
+}
+
+/// A body of these bytes.
+pub(super) fn again(bytes: Bytes) -> Body {
+    Body::new(Replay { first: Some(bytes), rest: Body::empty() })
+}
+
 /// What was read so far, in one piece however it came: many small frames cost no more than their bytes. Most first messages come in one
 /// frame, which is not copied.
 enum Seen {

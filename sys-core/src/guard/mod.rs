@@ -5,6 +5,8 @@
 //! goes on at the [gate](crate::gate), with the route that the first message names, and what it allows is in the extensions as a
 //! [`Context`](crate::gate::Context). Handlers that a request reaches otherwise do not exist: the server mounts nothing outside this layer.
 //!
+//! A request in a [session](crate::session) goes the same way once its session has taken the place of the connection's identity.
+//!
 //! Messages are bounded as they arrive ([`frames`]), and a handler that panics becomes INTERNAL without a text ([`contain`]).
 
 mod admit;
@@ -13,6 +15,7 @@ mod first;
 mod frames;
 mod policy;
 mod recheck;
+mod session;
 
 use std::{
     convert::Infallible,
@@ -28,7 +31,12 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    authn::Authenticator, errors::Refusal, gate::Gates, limits::MAX_MESSAGE_BYTES, rules::RuleTable,
+    authn::Authenticator,
+    errors::Refusal,
+    gate::Gates,
+    limits::MAX_MESSAGE_BYTES,
+    rules::RuleTable,
+    session::{Sessions, is_presented},
 };
 use admit::Admitted;
 
@@ -40,12 +48,19 @@ struct Checks {
     rules: Arc<RuleTable>,
     authenticator: Authenticator,
     gates: Gates,
+    /// `None` where callers without a certificate stay strangers.
+    sessions: Option<Sessions>,
 }
 
 impl Guard {
     /// Guards the methods of `rules`.
-    pub(crate) fn new(rules: RuleTable, authenticator: Authenticator, gates: Gates) -> Self {
-        Self(Arc::new(Checks { rules: Arc::new(rules), authenticator, gates }))
+    pub(crate) fn new(
+        rules: RuleTable,
+        authenticator: Authenticator,
+        gates: Gates,
+        sessions: Option<Sessions>,
+    ) -> Self {
+        Self(Arc::new(Checks { rules: Arc::new(rules), authenticator, gates, sessions }))
     }
 
     /// The domain of its callers.
@@ -56,9 +71,9 @@ impl Guard {
 
     /// The same for a server that shows this identity.
     pub(crate) fn showing(&self, own: LiveIdentity) -> Self {
-        let Checks { rules, authenticator, gates } = &*self.0;
+        let Checks { rules, authenticator, gates, sessions } = &*self.0;
         let (rules, authenticator, gates) = (Arc::clone(rules), authenticator.showing(own), gates.clone());
-        Self(Arc::new(Checks { rules, authenticator, gates }))
+        Self(Arc::new(Checks { rules, authenticator, gates, sessions: sessions.clone() }))
     }
 }
 
@@ -77,6 +92,14 @@ pub struct Guarded<S> {
     inner: S,
 }
 
+impl<S: Clone> Guarded<S> {
+    /// The service that was polled ready: it is the one to call.
+    fn ready(&mut self) -> S {
+        let next = self.inner.clone();
+        std::mem::replace(&mut self.inner, next)
+    }
+}
+
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl<S> Service<Request<Body>> for Guarded<S>
@@ -93,7 +116,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> ResponseFuture {
-        match self.checks.admit(&request) {
+        if is_presented(request.headers()) {
+            let inner = self.ready();
+            return Box::pin(session::call(Arc::clone(&self.checks), inner, request));
+        }
+        match self.checks.admit(&request, None) {
             Ok(Admitted::Handler(caller)) => {
                 request.extensions_mut().insert(caller);
                 let request = request.map(|body| frames::limit(body, MAX_MESSAGE_BYTES));
@@ -101,9 +128,7 @@ where
                 Box::pin(contain::response(started))
             }
             Ok(Admitted::Policy(asking)) => {
-                // The one that was polled ready is the one to call.
-                let next = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, next);
+                let inner = self.ready();
                 Box::pin(policy::call(Arc::clone(&self.checks), asking, inner, request))
             }
             Err(reason) => {

@@ -7,14 +7,19 @@ use http::{Request, Response};
 use tonic::{Status, body::Body};
 use tower_service::Service;
 
-use super::{Checks, admit::Asking, contain, first, frames, recheck};
+use super::{
+    Checks,
+    admit::Asking,
+    contain, first, frames,
+    recheck::{self, Opened},
+};
 use crate::{errors::Refusal, limits::MAX_MESSAGE_BYTES};
 
 /// Reads the route, asks the gate, records the decision, calls the handler.
 pub(super) async fn call<S>(
     checks: Arc<Checks>,
     asking: Arc<Asking>,
-    mut inner: S,
+    inner: S,
     request: Request<Body>,
 ) -> Result<Response<Body>, Infallible>
 where
@@ -40,12 +45,26 @@ where
     let mut request = Request::from_parts(parts, body);
     request.extensions_mut().insert(asking.caller.clone());
     request.extensions_mut().insert(context.clone());
+    watched(checks, asking, Some(Opened { route, context }), inner, request).await
+}
+
+/// Calls the handler, for as long as the call is allowed.
+pub(super) async fn watched<S>(
+    checks: Arc<Checks>,
+    asking: Arc<Asking>,
+    opened: Option<Opened>,
+    mut inner: S,
+    request: Request<Body>,
+) -> Result<Response<Body>, Infallible>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
     if !asking.method.streams {
         let call = contain::response(contain::start(|| inner.call(request)));
-        let finished = recheck::finish(call, &checks, &asking, &route, &context).await;
+        let finished = recheck::finish(call, &checks, &asking, opened.as_ref()).await;
         return finished.unwrap_or_else(|refusal| Ok(Status::from(refusal).into_http()));
     }
-    let watch = recheck::Watch::start(checks, asking, route, context);
+    let watch = recheck::Watch::start(checks, asking, opened);
     let request = request.map(|body| watch.over(body));
     let response = contain::response(contain::start(|| inner.call(request))).await?;
     Ok(response.map(|body| watch.over(body)))

@@ -21,6 +21,12 @@ use crate::{errors::Refusal, gate::Context};
 /// A change of rights ends a call within two of these: one until it is asked, one for the answer.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// What the gate let a call into.
+pub(super) struct Opened {
+    pub(super) route: Route,
+    pub(super) context: Context,
+}
+
 /// Decides one call again and again, for as long as one of its bodies is there.
 #[derive(Clone)]
 pub(super) struct Watch {
@@ -38,11 +44,12 @@ impl Drop for Abort {
 }
 
 impl Watch {
-    pub(super) fn start(checks: Arc<Checks>, asking: Arc<Asking>, route: Route, context: Context) -> Self {
+    /// Begins; what no policy was asked about is decided by its caller alone.
+    pub(super) fn start(checks: Arc<Checks>, asking: Arc<Asking>, opened: Option<Opened>) -> Self {
         let (ended, end) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let refusal = run(&checks, &asking, &route, &context).await;
-            asking.record(Some(context.home()), Err(refusal.reason()));
+            let refusal = run(&checks, &asking, opened.as_ref()).await;
+            record(&asking, opened.as_ref(), &refusal);
             let _ = ended.send(refusal);
         });
         Self { end: end.shared(), _task: Arc::new(Abort(task.abort_handle())) }
@@ -55,18 +62,19 @@ impl Watch {
 }
 
 /// Until the call is to end.
-async fn run(checks: &Checks, asking: &Asking, route: &Route, context: &Context) -> Refusal {
+async fn run(checks: &Checks, asking: &Asking, opened: Option<&Opened>) -> Refusal {
     loop {
         tokio::time::sleep(INTERVAL).await;
-        if let Err(refusal) = once(checks, asking, route, context).await {
+        if let Err(refusal) = once(checks, asking, opened).await {
             return refusal;
         }
     }
 }
 
 /// Whether a call is decided now as it was when it began. Who cannot be told in time may have lost his rights.
-async fn once(checks: &Checks, asking: &Asking, route: &Route, context: &Context) -> Result<(), Refusal> {
+async fn once(checks: &Checks, asking: &Asking, opened: Option<&Opened>) -> Result<(), Refusal> {
     checks.is_still(asking)?;
+    let Some(Opened { route, context }) = opened else { return Ok(()) };
     let still = checks.gates.still(&asking.caller, &asking.method, route, context);
     tokio::time::timeout(INTERVAL, still)
         .await
@@ -78,18 +86,19 @@ pub(super) async fn finish<T>(
     call: impl Future<Output = T>,
     checks: &Checks,
     asking: &Asking,
-    route: &Route,
-    context: &Context,
+    opened: Option<&Opened>,
 ) -> Result<T, Refusal> {
     let mut call = std::pin::pin!(call);
     loop {
         if let Ok(finished) = tokio::time::timeout(INTERVAL, &mut call).await {
             return Ok(finished);
         }
-        once(checks, asking, route, context).await.inspect_err(|refusal| {
-            asking.record(Some(context.home()), Err(refusal.reason()));
-        })?;
+        once(checks, asking, opened).await.inspect_err(|refusal| record(asking, opened, refusal))?;
     }
+}
+
+fn record(asking: &Asking, opened: Option<&Opened>, refusal: &Refusal) {
+    asking.record(opened.map(|opened| opened.context.home()), Err(refusal.reason()));
 }
 
 struct Watched {
