@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use holdfast_certs::{CertChain, Dialer, Identity, LiveIdentity, LiveTrust, csr};
+use holdfast_certs::{CertChain, Dialer, ExpectedServer, Identity, LiveIdentity, LiveTrust, csr};
 use holdfast_domain::{
     AccountId, ClientId, HomeId, MapEpoch, OrgId, Reason, RootHash, ShardMap, Signature64, Signed, UnixMs,
 };
@@ -16,17 +16,18 @@ use holdfast_proto::registry::v1::{
 };
 
 use crate::{
-    Error, Registries,
+    Error, ErrorKind, Registries,
     config::{Context, RegistryAddress},
     credential::{ClientCredential, ClientDescription, NewClientCredential, chain_of},
     error::Answer,
     files::Files,
     home::Home,
     limits::MAX_REPLY_BYTES,
-    map::{MapCache, Route},
+    map::{MapCache, Replica, Route},
     node_channels::NodeChannels,
     organisations::Organisation,
     registries::Repeat,
+    session::{Bound, Connected, Session, Signer},
     time::now,
     trust::Trust,
 };
@@ -214,6 +215,41 @@ impl Client {
         let shared = Arc::clone(&self.shared);
         let id = of.unwrap_or(shared.home.into());
         Home { shared, id }
+    }
+
+    /// A session with the node that serves this client's home, over a connection of its own that shows no certificate.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn session(&self, bound: Bound) -> Result<Session, Error> {
+        const ACTION: &str = "open a session";
+        let Route { replicas, .. } = self.shared.route(self.shared.home.into(), ACTION).await?;
+        let mut failed = Error::Reply { action: ACTION.to_owned(), what: "replica" };
+        for replica in &replicas {
+            match self.session_with(replica, bound.clone()).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => failed = error,
+                other => return other,
+            }
+        }
+        Err(failed)
+    }
+
+    /// The same with any node.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn session_with(&self, replica: &Replica, bound: Bound) -> Result<Session, Error> {
+        let dialer = Dialer::new(self.credential.trust().live(), None);
+        let expected = ExpectedServer::Node(replica.node);
+        let dialed = dialer.connect(&replica.address, &expected).await;
+        let dialed = dialed.map_err(|error| Error::dial("open a session", error))?;
+        let signer = Signer {
+            cluster: self.credential.trust().cluster(),
+            identity: self.shared.identity.clone(),
+            key: Arc::clone(self.credential.key()),
+        };
+        let to = Connected { channel: dialed.channel, exporter: dialed.exporter, node: replica.node };
+        Session::open(signer, to, bound).await
     }
 
     /// The account's own files.

@@ -2,6 +2,7 @@
 //!
 //! - [`Client`]: a client key of an account; its files through [`Client::files`], organisations through
 //!   [`Client::organisation`], other homes and modules through [`Client::home`]
+//! - [`session`]: calls over connections without a certificate, as browsers make them
 //! - [`guards`]: what an application shows to whom
 //! - [`Operator`]: an operator's credential; what it signs and sees
 //! - [`config`]: named contexts in one file; [`credential`]: the directories that they point to
@@ -25,6 +26,7 @@ pub mod operator;
 pub mod organisations;
 mod registries;
 pub mod retry;
+pub mod session;
 mod storage;
 mod time;
 mod trust;

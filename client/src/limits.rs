@@ -79,3 +79,9 @@ pub const CAPABILITIES_PAUSE: Duration = Duration::from_secs(1);
 
 /// Most modules, actions and screens of one answer.
 pub const MAX_CAPABILITIES: usize = 16 * 1024;
+
+/// What is asked for as the life of a session; nodes give no more.
+pub const SESSION_MS: u64 = 5 * 60 * 1000;
+
+/// Largest request of a session whose requests are signed: a node's largest message with its framing.
+pub const MAX_SIGNED_BYTES: usize = 4 * 1024 * 1024 + 5;
