@@ -27,6 +27,15 @@ pub mod module {
     }
 }
 
+/// What module servers reach of a node's rows.
+pub mod data {
+    /// Version 1.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::as_conversions, unreachable_pub)]
+    pub mod v1 {
+        tonic::include_proto!("holdfast.data.v1");
+    }
+}
+
 /// Raft between members.
 pub mod consensus {
     /// Version 1.

@@ -1,8 +1,11 @@
 //! The node's configuration file: sizes and logs. Nothing in it weakens security, and an unknown key is an error.
 
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-use holdfast_sys_core::{config::ConfigError, telemetry::LogFormat};
+use holdfast_sys_core::{config::ConfigError, remote::ModuleServerSpec, telemetry::LogFormat};
 use serde::Deserialize;
 
 /// Logs of the program itself; other crates only when something is wrong.
@@ -12,12 +15,30 @@ const DEFAULT_FILTER: &str = "warn,audit=info,tss_esapi=off,openraft=error,\
 /// Smallest cache that is worth having.
 const MIN_CACHE_MIB: u32 = 8;
 
+/// Tablespaces below belong to built-in modules.
+const MIN_TABLESPACE: u32 = 1000;
+
 /// The file's shape.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Raw {
     log: Log,
     store: Store,
+    module_server: Vec<ModuleServer>,
+}
+
+/// `[[module_server]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModuleServer {
+    name: String,
+    descriptors: PathBuf,
+    policies: PathBuf,
+    tablespace: u32,
+    uid: u32,
+    gid: u32,
+    socket: PathBuf,
+    data_socket: PathBuf,
 }
 
 /// `[log]`.
@@ -56,6 +77,8 @@ pub struct Config {
     pub log_filter: String,
     /// Cache of the record store, bytes.
     pub cache_bytes: u64,
+    /// Modules that are servers of their own, with the numbers of their tablespaces.
+    pub module_servers: Vec<(u32, ModuleServerSpec)>,
 }
 
 /// Why a configuration is refused.
@@ -68,6 +91,22 @@ pub enum NodeConfigError {
     /// Too small.
     #[error("store.cache_mib is {0}: give the store at least {MIN_CACHE_MIB} MiB")]
     Cache(u32),
+    /// The number of a tablespace that a built-in module may have one day, or that another has.
+    #[error(
+        "module_server {name}: tablespace {number} is taken or below {MIN_TABLESPACE}; give each a number of its own, once and for ever"
+    )]
+    Tablespace {
+        /// Which.
+        name: String,
+        /// The number.
+        number: u32,
+    },
+    /// The node would have its own rights at both ends of the socket.
+    #[error("module_server {0}: uid is that of the node or of root; run the module as a user of its own")]
+    Uid(String),
+    /// A name or a socket that two module servers share.
+    #[error("module_server {0}: its name, uid or socket is another's too")]
+    Shared(String),
 }
 
 impl Config {
@@ -76,7 +115,7 @@ impl Config {
     /// # Errors
     /// See [`NodeConfigError`].
     pub fn load(path: Option<&Path>) -> Result<Self, NodeConfigError> {
-        let Raw { log, store } = path.map(holdfast_sys_core::config::load).transpose()?.unwrap_or_default();
+        let Raw { log, store, module_server } = path.map(holdfast_sys_core::config::load).transpose()?.unwrap_or_default();
         if store.cache_mib < MIN_CACHE_MIB {
             return Err(NodeConfigError::Cache(store.cache_mib));
         }
@@ -84,8 +123,35 @@ impl Config {
             log_format: log.format,
             log_filter: log.filter,
             cache_bytes: u64::from(store.cache_mib) << 20,
+            module_servers: module_servers(module_server)?,
         })
     }
+}
+
+/// Keeps module servers apart from the node and from each other.
+fn module_servers(raw: Vec<ModuleServer>) -> Result<Vec<(u32, ModuleServerSpec)>, NodeConfigError> {
+    let (mut numbers, mut uids, mut names) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut sockets = BTreeSet::new();
+    let own = rustix::process::geteuid().as_raw();
+    let mut checked = Vec::new();
+    for ModuleServer { name, descriptors, policies, tablespace, uid, gid, socket, data_socket } in raw {
+        if tablespace < MIN_TABLESPACE || !numbers.insert(tablespace) {
+            return Err(NodeConfigError::Tablespace { name, number: tablespace });
+        }
+        if uid == own || uid == 0 {
+            return Err(NodeConfigError::Uid(name));
+        }
+        let apart = uids.insert(uid)
+            && names.insert(name.clone())
+            && sockets.insert(socket.clone())
+            && sockets.insert(data_socket.clone());
+        if !apart {
+            return Err(NodeConfigError::Shared(name));
+        }
+        let spec = ModuleServerSpec { name, descriptors, policies, uid, gid, socket, data: data_socket };
+        checked.push((tablespace, spec));
+    }
+    Ok(checked)
 }
 
 #[cfg(test)]
@@ -111,5 +177,28 @@ mod tests {
         assert!(error.to_string().contains("cache_mb"), "{error}");
         let error = load("[store]\ncache_mib = 1\n").unwrap_err();
         assert!(error.to_string().contains("cache_mib"), "{error}");
+    }
+
+    fn server(name: &str, tablespace: u32, uid: u32) -> String {
+        format!(
+            "[[module_server]]\nname = \"{name}\"\ndescriptors = \"d\"\npolicies = \"p\"\ntablespace = {tablespace}\n\
+             uid = {uid}\ngid = {uid}\nsocket = \"/run/{name}.sock\"\ndata_socket = \"/run/{name}.data\"\n"
+        )
+    }
+
+    #[test]
+    fn module_servers_are_kept_apart_from_the_node_and_from_each_other() {
+        let both = load(&(server("one", 1000, 70_001) + &server("two", 1001, 70_002))).unwrap();
+        assert_eq!(both.module_servers.len(), 2);
+        for (other, named) in [
+            (server("two", 1000, 70_002), "tablespace 1000"),
+            (server("two", 3, 70_002), "tablespace 3"),
+            (server("two", 1001, 70_001), "another's"),
+            (server("one", 1001, 70_002), "another's"),
+            (server("two", 1001, 0), "of root"),
+        ] {
+            let error = load(&(server("one", 1000, 70_001) + &other)).unwrap_err();
+            assert!(error.to_string().contains(named), "{error}");
+        }
     }
 }

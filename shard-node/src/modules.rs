@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use holdfast_accounts::GlobalRoles;
 use holdfast_store::records::TablespaceSpec;
 use holdfast_sys_core::{
     gate::{Gated, StandingSource},
     module::PartitionHost,
+    remote::ModuleServer,
     server::Builder,
 };
 
@@ -17,11 +19,21 @@ const FILES: TablespaceSpec = tablespace(1, "files", "files");
 const ACCOUNTS: TablespaceSpec = tablespace(2, "accounts", "accounts");
 // Further tablespaces go above this line; `holdfast module new` adds them there.
 
-/// Mounts every module behind the server's guard and gates, each bound to its own tablespace.
+/// Mounts every module behind the server's guard and gates, each bound to its own tablespace; those that are servers of their own by the
+/// numbers that the configuration gives them.
 #[must_use]
-pub fn mount(server: Builder, host: &Arc<NodeHost>) -> Builder {
+pub fn mount(
+    server: Builder,
+    host: &Arc<NodeHost>,
+    roles: GlobalRoles,
+    servers: &[(u32, ModuleServer)],
+) -> Builder {
     let standings: Arc<dyn StandingSource> =
-        Arc::new(holdfast_accounts::Memberships::new(host.bind(ACCOUNTS)));
+        Arc::new(holdfast_accounts::Memberships::new(host.bind(ACCOUNTS)).with_global_roles(roles));
+    let server = servers.iter().fold(server, |server, (number, module)| {
+        let spec = tablespace(*number, module.name(), module.tablespace());
+        server.module_server(module, host.bind(spec), Arc::clone(&standings))
+    });
     server
         .descriptors(holdfast_files_api::DESCRIPTORS)
         .service(holdfast_files::server())

@@ -16,7 +16,10 @@ use holdfast_enrol::{
 use holdfast_keys::{LocalKey, P256Public, derive};
 use holdfast_proto::node::v1::{node_server::NodeServer, peer_server::PeerServer};
 use holdfast_store::{SledEngine, engine::SledOptions};
-use holdfast_sys_core::{BanList, Clock, PlatformServer};
+use holdfast_sys_core::{
+    BanList, Clock, PlatformServer,
+    remote::{DataServer, ModuleServer, ModuleServerSpec},
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -66,7 +69,9 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
         clock: Clock::system(),
         cursor_key: derive::cursor_key(&local),
     });
-    let server = assemble(&member, &runtime, &host, &watcher, &bans).await?;
+    let modules = module_servers(config)?;
+    let data = listen_for(&modules, &member).await?;
+    let server = assemble(&member, &runtime, &host, &watcher, &bans, &modules).await?;
     let tls = ServerTls::new(
         member.listener_identity.clone(),
         member.trust.clone(),
@@ -75,11 +80,12 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     )?;
 
     runtime.resume().await;
-    let background = [
+    let mut background: Vec<_> = data.into_iter().map(|server| tokio::spawn(serve_rows(server))).collect();
+    background.extend([
         tokio::spawn(reconcile(Arc::clone(&runtime))),
         tokio::spawn(keep_renewed(Arc::clone(&member), registries)),
         tokio::spawn(follow(Arc::clone(&member), watcher.view(), bans)),
-    ];
+    ]);
     server.health().ready().await;
     tracing::info!(node = %member.settings().node, %cluster, listen, "serving");
     let streams = runtime.consensus.clone();
@@ -106,6 +112,7 @@ fn known_view(member: &Member, map_key: &P256Public) -> anyhow::Result<View> {
         approvals: member.folder.get(files::APPROVALS)?.unwrap_or_default(),
         voters: member.folder.get::<Vec<VoterEndpoint>>(files::VOTERS)?.unwrap_or_default(),
         bans: member.folder.get(files::BANS)?.unwrap_or_default(),
+        global_roles: Arc::new(member.folder.get(files::GLOBAL_ROLES)?.unwrap_or_default()),
         // What was wanted then may be done: tasks are the registry's to repeat.
         tasks: BTreeSet::new(),
     })
@@ -145,6 +152,7 @@ async fn assemble(
     host: &Arc<NodeHost>,
     watcher: &Watcher,
     bans: &BanList,
+    module_servers: &[(u32, ModuleServer)],
 ) -> anyhow::Result<PlatformServer> {
     let banned = {
         let list = bans.watch();
@@ -156,7 +164,30 @@ async fn assemble(
         .service(runtime.consensus.service(Arc::new(TlsPeerAuth::new(banned))))
         .service(PeerServer::new(PeerService::new(Arc::clone(runtime))))
         .service(NodeServer::new(NodeService::new(Arc::clone(runtime), watcher.connected())));
-    Ok(modules::mount(builder, host).build().await?)
+    let view = watcher.view();
+    let roles = Arc::new(move |account| view.borrow().global_roles.get(&account).copied());
+    Ok(modules::mount(builder, host, roles, module_servers).build().await?)
+}
+
+/// Reads the files of all module servers.
+fn module_servers(config: &Config) -> anyhow::Result<Vec<(u32, ModuleServer)>> {
+    let load = |(number, spec): &(u32, _)| Ok((*number, ModuleServer::load(ModuleServerSpec::clone(spec))?));
+    config.module_servers.iter().map(load).collect()
+}
+
+/// Opens the sockets at which module servers reach rows.
+async fn listen_for(servers: &[(u32, ModuleServer)], member: &Member) -> anyhow::Result<Vec<DataServer>> {
+    let mut open = Vec::new();
+    for (_, server) in servers {
+        open.push(server.listen(member.genesis.trust_domain.clone(), Clock::system()).await?);
+    }
+    Ok(open)
+}
+
+async fn serve_rows(server: DataServer) {
+    if let Err(error) = server.serve().await {
+        tracing::error!(error = %holdfast_domain::causes(&error), "a module server's rows are not served any more");
+    }
 }
 
 /// Takes over what each view says: bans at once, and the rest into the folder for the next start.
@@ -193,6 +224,9 @@ fn keep(member: &Member, view: &View, before: Option<&View>) -> Result<(), Membe
     }
     if before.is_none_or(|before| before.bans != view.bans) {
         member.folder.put(files::BANS, &view.bans)?;
+    }
+    if before.is_none_or(|before| before.global_roles != view.global_roles) {
+        member.folder.put(files::GLOBAL_ROLES, &*view.global_roles)?;
     }
     if view.index == 0 {
         return Ok(());

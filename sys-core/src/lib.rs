@@ -5,9 +5,10 @@
 //! - [`gate`]: for methods under policies: whose home, which rows; makes what a handler may touch.
 //! - [`authn`], [`bans`], [`caller`]: from a connection's identity to the caller of one request.
 //! - [`attempts`]: how often anybody may try something.
+//! - [`session`]: callers without a certificate on their connection, such as browsers.
 //! - [`server`]: assembles all of it with limits, health, reflection for operators, and drain.
 //! - [`errors`]: refusals with stable codes. [`module`]: what a module's handlers are given.
-//! - [`query`]: a module's rows as far as one caller may see them.
+//! - [`query`]: a module's rows as far as one caller may see them. [`remote`]: modules in processes of their own.
 //! - [`config`], [`telemetry`]: configuration files and logs.
 
 pub mod attempts;
@@ -22,8 +23,10 @@ pub mod guard;
 pub mod limits;
 pub mod module;
 pub mod query;
+pub mod remote;
 pub mod rules;
 pub mod server;
+pub mod session;
 pub mod telemetry;
 
 #[cfg(any(test, feature = "testing"))]

@@ -80,3 +80,18 @@ pub const MAX_CONFIG_BYTES: u64 = 256 * 1024;
 
 /// Addresses or names that attempts are counted for; about 100 bytes each.
 pub const MAX_COUNTED: usize = 50_000;
+
+/// Calls that one module server answers at a time: each holds a context of about a kilobyte.
+pub const MAX_GRANTS: usize = 1024;
+
+/// Longest call of a module server, streams too: what a grant is good for at most.
+pub const MAX_REMOTE_CALL: Duration = Duration::from_secs(60);
+
+/// Time that a module server has to accept a connection.
+pub const REMOTE_DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rows of one page for a module server: at their largest they fit a message.
+pub const MAX_DATA_ROWS: usize = 100;
+
+/// Largest file of a module server's descriptors or policies.
+pub const MAX_DESCRIPTOR_BYTES: u64 = 4 << 20;

@@ -125,5 +125,6 @@ fn audience(number: i32) -> Option<Audience> {
         Wire::Node => Some(Audience::Node),
         Wire::Registry => Some(Audience::Registry),
         Wire::Operator => Some(Audience::Operator),
+        Wire::Module => Some(Audience::Module),
     }
 }

@@ -18,7 +18,7 @@ pub enum CallerKind {
     Registry,
     /// An operator.
     Operator,
-    /// A module server. No rule can name one: it acts through grants only.
+    /// A module server. What it may do besides is the grants' to say.
     Module,
 }
 
@@ -42,11 +42,12 @@ impl CallerKind {
     /// The audience that rules name this caller by, apart from everyone.
     const fn audience(self) -> Option<Audience> {
         match self {
-            Self::Anonymous | Self::Module => None,
+            Self::Anonymous => None,
             Self::Client => Some(Audience::Client),
             Self::Node => Some(Audience::Node),
             Self::Registry => Some(Audience::Registry),
             Self::Operator => Some(Audience::Operator),
+            Self::Module => Some(Audience::Module),
         }
     }
 }

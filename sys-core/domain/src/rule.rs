@@ -15,11 +15,14 @@ pub enum Audience {
     Registry,
     /// An operator.
     Operator,
+    /// A module server, at the socket that is its own.
+    Module,
 }
 
 impl Audience {
     /// All of them, for matrices.
-    pub const ALL: [Self; 5] = [Self::Public, Self::Client, Self::Node, Self::Registry, Self::Operator];
+    pub const ALL: [Self; 6] =
+        [Self::Public, Self::Client, Self::Node, Self::Registry, Self::Operator, Self::Module];
 
     /// The name in rules, logs and audit events.
     pub const fn as_str(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Audience {
             Self::Node => "node",
             Self::Registry => "registry",
             Self::Operator => "operator",
+            Self::Module => "module",
         }
     }
 }

@@ -13,9 +13,12 @@ pub const fn grpc_code(reason: Reason) -> Code {
         | R::SessionUnknown
         | R::SessionReplayed
         | R::SessionSignature => Code::Unauthenticated,
-        R::NotPermitted | R::Banned | R::WrongCluster | R::WrongRole | R::NotAMember => {
+        R::NotPermitted | R::GrantUnknown | R::Banned | R::WrongCluster | R::WrongRole | R::NotAMember => {
             Code::PermissionDenied
         }
+        R::SignInRefused => Code::Unauthenticated,
+        R::CodeUnknown => Code::NotFound,
+        R::MailUnsent => Code::Unavailable,
         R::EkBanned | R::EkNotAdmitted | R::ProofOfPossession => Code::PermissionDenied,
         R::NotFound | R::UploadUnknown | R::ChallengeUnknown | R::TicketUnknown | R::InviteUnknown => {
             Code::NotFound

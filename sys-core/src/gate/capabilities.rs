@@ -54,7 +54,7 @@ impl Gates {
         let (mut modules, mut screens) = (Vec::new(), Vec::new());
         for gate in self.0.values() {
             let HomeStanding { standing, quota_bytes: _ } = standings.of(&gate.standings).await?;
-            let subject = Subject { account: Some(own.account), standing: &standing, via: None };
+            let subject = gate.subject(Some(own.account), &standing);
             modules.push(gate.told(&subject)?);
             screens.extend(gate.open_screens(&subject)?);
         }

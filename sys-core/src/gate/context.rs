@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use holdfast_authz::{Scope, Subject};
-use holdfast_domain::{AccountId, Check, CommandId, HomeId, Reason, Standing, UnixMs};
+use holdfast_authz::Scope;
+use holdfast_domain::{AccountId, Check, CommandId, EntitySchema, HomeId, Reason, Standing, UnixMs};
 
 use super::gates::Gate;
 use crate::{
     caller::Unguarded,
     errors::Refusal,
     module::Partition,
-    query::{Batch, Binding, Entity, Table},
+    query::{Batch, Binding, Entity, Kind, Rows, Table},
 };
 
 /// One call's way to its module's data in one home. Clones are the same way.
@@ -75,12 +75,17 @@ impl Context {
     /// # Errors
     /// `Internal` when it is about another entity: see [`Self::table_for`].
     pub fn table<E: Entity>(&self) -> Result<Table<E>, Refusal> {
-        let Bound { binding, scope, .. } = &*self.0;
-        let (schema, about) = (self.declared::<E>()?, &binding.check.entity);
-        if schema != about {
-            return Err(misuse(format!("the method's check is about {about}, not {schema}")));
-        }
-        Ok(binding.table(scope.clone()))
+        let scope = self.own_scope(self.declared(E::schema())?)?;
+        Ok(self.0.binding.table(scope))
+    }
+
+    /// The same of a kind of row whose Rust type nobody here knows.
+    ///
+    /// # Errors
+    /// As [`Self::table`].
+    pub(crate) fn rows(&self, kind: &'static dyn Kind) -> Result<Rows, Refusal> {
+        let scope = self.own_scope(self.declared(kind.schema())?)?;
+        Ok(self.0.binding.rows(kind, scope))
     }
 
     /// The rows to which the caller may do another action of the module, declared by some method: none, if there are none.
@@ -88,11 +93,26 @@ impl Context {
     /// # Errors
     /// `Internal` for an action that no method declares.
     pub fn table_for<E: Entity>(&self, action: &str) -> Result<Table<E>, Refusal> {
-        let entity = self.declared::<E>()?.to_owned();
-        let check = Check { action: action.to_owned(), entity, unfiltered: None };
-        let Bound { gate, account, standing, binding, .. } = &*self.0;
-        let subject = Subject { account: *account, standing, via: None };
-        Ok(binding.table(gate.scope(&subject, &check)?))
+        let scope = self.scope_for(self.declared(E::schema())?, action)?;
+        Ok(self.0.binding.table(scope))
+    }
+
+    /// The same of a kind of row whose Rust type nobody here knows.
+    ///
+    /// # Errors
+    /// As [`Self::table_for`], and `Malformed` for an action that no method declares: a module server may ask for anything.
+    pub(crate) fn rows_for(&self, kind: &'static dyn Kind, action: &str) -> Result<Rows, Refusal> {
+        let entity = self.declared(kind.schema())?;
+        if !self.0.gate.module.actions().contains(&(action, entity)) {
+            return Err(Refusal::new(Reason::Malformed).because("no method declares this action"));
+        }
+        Ok(self.0.binding.rows(kind, self.scope_for(entity, action)?))
+    }
+
+    /// What the method's check is about: the entity, and the action that is done to it.
+    pub(crate) fn check(&self) -> (&str, &str) {
+        let Check { entity, action, unfiltered: _ } = &self.0.binding.check;
+        (entity, action)
     }
 
     /// A change of rows of several tables.
@@ -120,9 +140,24 @@ impl Context {
         }
     }
 
+    fn own_scope(&self, entity: &str) -> Result<Scope, Refusal> {
+        let Bound { binding, scope, .. } = &*self.0;
+        let about = &binding.check.entity;
+        if entity != about {
+            return Err(misuse(format!("the method's check is about {about}, not {entity}")));
+        }
+        Ok(scope.clone())
+    }
+
+    fn scope_for(&self, entity: &str, action: &str) -> Result<Scope, Refusal> {
+        let check = Check { action: action.to_owned(), entity: entity.to_owned(), unfiltered: None };
+        let Bound { gate, account, standing, .. } = &*self.0;
+        gate.scope(&gate.subject(*account, standing), &check)
+    }
+
     /// The name of an entity, if it is the module's own.
-    fn declared<E: Entity>(&self) -> Result<&'static str, Refusal> {
-        let (module, schema) = (&self.0.gate.module, E::schema());
+    fn declared<'a>(&self, schema: &'a EntitySchema) -> Result<&'a str, Refusal> {
+        let module = &self.0.gate.module;
         if module.entity(&schema.name) == Some(schema) {
             Ok(&schema.name)
         } else {

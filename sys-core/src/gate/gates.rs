@@ -21,6 +21,25 @@ pub struct Gated {
     pub standings: Arc<dyn StandingSource>,
 }
 
+/// The same, and who runs it.
+pub(crate) struct Given {
+    gated: Gated,
+    server: bool,
+}
+
+impl From<Gated> for Given {
+    fn from(gated: Gated) -> Self {
+        Self { gated, server: false }
+    }
+}
+
+impl Given {
+    /// A module that is a server of its own: policies are told that it acts for the caller.
+    pub(crate) const fn server(gated: Gated) -> Self {
+        Self { gated, server: true }
+    }
+}
+
 /// Why the modules of a server cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +64,8 @@ pub enum GateError {
 /// One module's gate.
 pub(super) struct Gate {
     pub(super) module: Arc<ModuleSchema>,
+    /// The module server that acts for callers, if it is one.
+    pub(super) via: Option<&'static str>,
     pub(super) scopes: Scopes,
     pub(super) host: Arc<dyn PartitionHost>,
     pub(super) standings: Arc<dyn StandingSource>,
@@ -56,9 +77,10 @@ pub(crate) struct Gates(pub(super) Arc<BTreeMap<String, Arc<Gate>>>);
 
 impl Gates {
     /// Compiles the policies of all modules that are served.
-    pub(crate) fn new(rules: &RuleTable, given: Vec<Gated>) -> Result<Self, GateError> {
+    pub(crate) fn new<G: Into<Given>>(rules: &RuleTable, given: Vec<G>) -> Result<Self, GateError> {
         let mut gates = BTreeMap::new();
-        for Gated { module: name, policies, host, standings } in given {
+        for Given { gated, server } in given.into_iter().map(Into::into) {
+            let Gated { module: name, policies, host, standings } = gated;
             let served = rules.modules().iter().find(|module| module.name == name);
             let module = Arc::clone(served.ok_or_else(|| GateError::NoModule(name.to_owned()))?);
             let policies = Policies::compile(&module, policies).map_err(|source| GateError::Policies {
@@ -66,7 +88,8 @@ impl Gates {
                 source: Box::new(source),
             })?;
             let scopes = Scopes::new(&module, policies);
-            gates.insert(name.to_owned(), Arc::new(Gate { module, scopes, host, standings }));
+            let via = server.then_some(name);
+            gates.insert(name.to_owned(), Arc::new(Gate { module, via, scopes, host, standings }));
         }
         let mut checked = rules.modules().iter().filter(|module| has_checks(module));
         match checked.find(|module| !gates.contains_key(&module.name)) {

@@ -22,6 +22,6 @@ mod tests;
 pub use access::HomeAccess;
 pub(crate) use capabilities::CapabilitiesService;
 pub use context::Context;
-pub(crate) use gates::Gates;
 pub use gates::{GateError, Gated};
+pub(crate) use gates::{Gates, Given};
 pub use standing::{HomeStanding, OwnHomes, StandingSource, standing_table};

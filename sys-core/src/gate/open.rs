@@ -87,8 +87,7 @@ impl Gates {
         let HomeStanding { standing, quota_bytes } =
             standing_in(&*gate.standings, asking.own, home, way.route).await?;
         let account = asking.own.map(|own| own.account);
-        let subject = Subject { account, standing: &standing, via: None };
-        let scope = gate.scope(&subject, check)?;
+        let scope = gate.scope(&gate.subject(account, &standing), check)?;
         if scope == Scope::Never {
             return Err(Reason::NotPermitted.into());
         }
@@ -125,6 +124,11 @@ impl<'a> Asking<'a> {
 }
 
 impl Gate {
+    /// A caller, as this module's policies know him.
+    pub(super) fn subject<'a>(&self, account: Option<AccountId>, standing: &'a Standing) -> Subject<'a> {
+        Subject { account, standing, via: self.via }
+    }
+
     pub(super) fn scope(&self, subject: &Subject<'_>, check: &Check) -> Result<Scope, Refusal> {
         self.scopes.of(subject, check).map_err(|error| {
             tracing::error!(module = self.module.name, error = %holdfast_domain::causes(&error), "no exact scope");

@@ -165,7 +165,7 @@ fn desk_with(handler: Handler) -> Desk {
     let authenticator =
         Authenticator::new(TRUST_DOMAIN.parse().unwrap(), bans.clone(), PinnedPeers::none(), clock);
     let gates = Gates::new(&rules(), vec![gated(POLICIES, &homes, &roles)]).unwrap();
-    let guarded = Guard::new(rules(), authenticator, gates).layer(handler.clone());
+    let guarded = Guard::new(rules(), authenticator, gates, None).layer(handler.clone());
     Desk { guarded, handler, roles, homes, bans }
 }
 
@@ -371,7 +371,7 @@ async fn each_decision_is_one_audit_event_that_names_the_check() {
 #[test]
 fn checks_without_policies_policies_without_checks_and_wrong_ones_stop_the_start() {
     let (homes, roles) = (Arc::new(Homes::default()), Arc::new(Roles::default()));
-    let gates = |given| Gates::new(&rules(), given).map(|_| ()).unwrap_err();
+    let gates = |given: Vec<Gated>| Gates::new(&rules(), given).map(|_| ()).unwrap_err();
     assert!(matches!(gates(vec![]), GateError::NoPolicies(module) if module == "notes"));
     let other = Gated { module: "other", ..gated(POLICIES, &homes, &roles) };
     assert!(matches!(gates(vec![other]), GateError::NoModule(module) if module == "other"));

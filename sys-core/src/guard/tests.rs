@@ -50,7 +50,7 @@ fn setup_at(now: UnixMs) -> Setup {
         RuleTable::from_descriptors(&[holdfast_proto::DESCRIPTORS, &crate::rules::tests::notes()]).unwrap();
     let handler = Handler::default();
     Setup {
-        guarded: Guard::new(rules, authenticator, Gates::default()).layer(handler.clone()),
+        guarded: Guard::new(rules, authenticator, Gates::default(), None).layer(handler.clone()),
         handler,
         bans,
     }
@@ -85,7 +85,7 @@ fn callers() -> Vec<(&'static str, Peer, Option<Audience>)> {
     let client = SpiffeSubject::Client(ClientId::new([3; 16]));
     vec![
         ("anonymous", peer(None), None),
-        ("module", peer(Some(identity(module, None))), None),
+        ("module", peer(Some(identity(module, None))), Some(Audience::Module)),
         (
             "client",
             peer(Some(identity(client, Some(Home { account, quota_bytes: 0 })))),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_domain::{EntitySchema, FieldSchema, FieldType, FieldValue, Fields};
+use holdfast_domain::{EntitySchema, FieldSchema, FieldType, FieldValue, Fields, ModuleSchema};
 use holdfast_proto::declared::{DeclareError, Declared};
 use prost::Message;
 use prost_reflect::{DescriptorError, DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
@@ -66,6 +66,20 @@ impl MessageSchema {
             (Some(schema), None) => Self::new(schema.clone(), message),
             _ => Err(not_declared()),
         }
+    }
+
+    /// All entities of a module, by its own descriptor set.
+    ///
+    /// # Errors
+    /// See [`MessageSchemaError`].
+    pub fn entities(set: &[u8], module: &ModuleSchema) -> Result<Vec<Self>, MessageSchemaError> {
+        let pool = DescriptorPool::decode(set)?;
+        let service = module.methods.keys().next().and_then(|path| path.strip_prefix('/')?.split('/').next());
+        let package = service.and_then(|service| service.rsplit_once('.')).map_or("", |(package, _)| package);
+        let Some(option) = pool.get_extension_by_name(ENTITY_OPTION) else { return Ok(Vec::new()) };
+        let messages = pool.all_messages().filter(|message| message.package_name() == package);
+        let entities = messages.filter(|message| message.options().has_extension(&option));
+        entities.map(|message| Self::read(set, message.full_name())).collect()
     }
 
     /// The same for a set that is built into the program.
@@ -144,10 +158,24 @@ impl MessageSchema {
             *message = M::default();
             return;
         };
-        for field in self.schema.fields.iter().filter(|field| field.secret) {
-            dynamic.clear_field_by_name(&field.name);
-        }
+        self.clear_secrets(&mut dynamic);
         *message = dynamic.transcode_to().unwrap_or_default();
+    }
+
+    /// A stored message without its secret fields.
+    ///
+    /// # Errors
+    /// [`NotAnEntity`] for other bytes.
+    pub fn redacted(&self, bytes: &[u8]) -> Result<Vec<u8>, NotAnEntity> {
+        let mut message = self.dynamic(bytes)?;
+        self.clear_secrets(&mut message);
+        Ok(message.encode_to_vec())
+    }
+
+    fn clear_secrets(&self, message: &mut DynamicMessage) {
+        for field in self.schema.fields.iter().filter(|field| field.secret) {
+            message.clear_field_by_name(&field.name);
+        }
     }
 
     fn dynamic(&self, bytes: &[u8]) -> Result<DynamicMessage, NotAnEntity> {

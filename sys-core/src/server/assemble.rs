@@ -1,6 +1,6 @@
 //! Putting a server together, or refusing to.
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use holdfast_certs::PinnedPeers;
 use holdfast_domain::TrustDomain;
@@ -15,15 +15,19 @@ use crate::{
     authn::Authenticator,
     bans::BanList,
     clock::Clock,
-    gate::{CapabilitiesService, GateError, Gated, Gates},
+    gate::{CapabilitiesService, GateError, Gated, Gates, Given, StandingSource},
     guard::Guard,
+    module::PartitionHost,
+    remote::{ModuleServer, Remotes},
     rules::{HEALTH_SERVICE, REFLECTION_SERVICES, RuleError, RuleTable},
+    session::{SessionSettings, Sessions, SessionsService},
 };
 
 /// A server that is ready to listen. Clones share state, so that one server can have several listeners.
 #[derive(Clone)]
 pub struct PlatformServer {
     pub(crate) routes: Routes,
+    pub(crate) remotes: Remotes,
     pub(crate) guard: Guard,
     pub(super) health: Health,
     pub(super) bans: BanList,
@@ -56,7 +60,9 @@ pub struct Builder {
     stopping: Stopping,
     descriptors: Vec<&'static [u8]>,
     services: BTreeSet<&'static str>,
-    gated: Vec<Gated>,
+    gated: Vec<Given>,
+    remote: Vec<ModuleServer>,
+    sessions: Option<Sessions>,
     routes: Routes,
 }
 
@@ -73,6 +79,8 @@ impl PlatformServer {
             descriptors: Vec::new(),
             services: BTreeSet::new(),
             gated: Vec::new(),
+            remote: Vec::new(),
+            sessions: None,
             routes: Routes::default(),
         }
     }
@@ -122,8 +130,30 @@ impl Builder {
     /// callers their capabilities, too.
     #[must_use]
     pub fn module(mut self, gated: Gated) -> Self {
-        self.gated.push(gated);
+        self.gated.push(gated.into());
         self
+    }
+
+    /// Adds a module that is a server of its own, over these homes and roles.
+    #[must_use]
+    pub fn module_server(
+        mut self,
+        server: &ModuleServer,
+        host: Arc<dyn PartitionHost>,
+        standings: Arc<dyn StandingSource>,
+    ) -> Self {
+        self.services.extend(&server.services);
+        self.gated.push(Given::server(server.gated(host, standings)));
+        self.remote.push(server.clone());
+        self.descriptors(server.descriptors)
+    }
+
+    /// Lets clients that show no certificate sign in, and be callers like any others for a while.
+    #[must_use]
+    pub fn sessions(mut self, settings: SessionSettings) -> Self {
+        let sessions = Sessions::new(settings, self.bans.clone(), self.clock.clone());
+        self.sessions = Some(sessions.clone());
+        self.descriptors(holdfast_proto::DESCRIPTORS).service(SessionsService::server(sessions))
     }
 
     /// Checks the rules, compiles the policies, adds health and reflection.
@@ -146,8 +176,19 @@ impl Builder {
             "every method has its rule"
         );
         let health = Health::starting().await;
-        let Self { authenticator, bans, pinned, clock, stopping, descriptors, services, gated, routes } =
-            self;
+        let Self {
+            authenticator,
+            bans,
+            pinned,
+            clock,
+            stopping,
+            descriptors,
+            services,
+            gated,
+            remote,
+            sessions,
+            routes,
+        } = self;
         let gates = Gates::new(&rules, gated)?;
         let routes =
             if modules { routes.add_service(CapabilitiesService::server(gates.clone())) } else { routes };
@@ -156,8 +197,9 @@ impl Builder {
             .add_service(reflection(&descriptors, &services).build_v1()?)
             .add_service(reflection(&descriptors, &services).build_v1alpha()?)
             .prepare();
-        let guard = Guard::new(rules, authenticator, gates);
-        Ok(PlatformServer { routes, guard, health, bans, pinned, clock, stopping })
+        let guard = Guard::new(rules, authenticator, gates, sessions);
+        let remotes = Remotes::new(&remote);
+        Ok(PlatformServer { routes, remotes, guard, health, bans, pinned, clock, stopping })
     }
 }
 

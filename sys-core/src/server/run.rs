@@ -1,8 +1,13 @@
 //! Listening: TLS in, limits, and an end that lets open calls finish for a while.
 
-use holdfast_certs::{AcceptLimits, Connections, ServerTls};
-use tokio::{net::TcpListener, sync::oneshot};
-use tonic::transport::Server;
+use futures::Stream;
+use holdfast_certs::{AcceptLimits, Connections, Peer, ServerTls};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::oneshot,
+};
+use tonic::transport::{Server, server::Connected};
 
 use super::PlatformServer;
 use crate::limits::{
@@ -44,6 +49,7 @@ impl PlatformServer {
         };
         let serving = transport()
             .layer(self.guard.showing(own))
+            .layer(self.remotes.clone())
             .add_routes(self.routes.clone())
             .serve_with_incoming_shutdown(incoming, signal);
         tokio::select! {
@@ -51,6 +57,19 @@ impl PlatformServer {
             () = enforce => Ok(()),
             () = cut_off(drain, connections) => Ok(()),
         }
+    }
+
+    /// Serves connections of this machine whose callers the kernel names, until it is dropped.
+    pub(crate) async fn serve_local<S, I>(&self, incoming: S) -> Result<(), ServeError>
+    where
+        S: Stream<Item = std::io::Result<I>> + Send,
+        I: AsyncRead + AsyncWrite + Connected<ConnectInfo = Peer> + Unpin + Send + 'static,
+    {
+        let serving = transport()
+            .layer(self.guard.clone())
+            .add_routes(self.routes.clone())
+            .serve_with_incoming(incoming);
+        Ok(serving.await?)
     }
 }
 

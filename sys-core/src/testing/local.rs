@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -17,12 +18,12 @@ use tonic::{Code, Status, body::Body, service::Routes};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use crate::{guard::Guarded, server::PlatformServer};
+use crate::{guard::Guarded, remote::Forwarding, server::PlatformServer};
 
 /// What a generated client calls, as one caller.
 #[derive(Clone)]
 pub struct Local {
-    guarded: Guarded<Routes>,
+    guarded: Guarded<Forwarding<Routes>>,
     peer: Peer,
 }
 
@@ -51,7 +52,7 @@ impl Local {
             exporter: Exporter::new([0; 32]),
             addr: ([127, 0, 0, 1], 9).into(),
         };
-        Self { guarded: server.guard.layer(server.routes.clone()), peer }
+        Self { guarded: server.guard.layer(server.remotes.layer(server.routes.clone())), peer }
     }
 
     /// What the head of a method's answer says to a request with a route to a home and nothing else; a stream that began is `Ok`.
@@ -87,7 +88,7 @@ struct Routed {
 impl Service<Request<Body>> for Local {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = <Guarded<Routes> as Service<Request<Body>>>::Future;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, task: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request<Body>>::poll_ready(&mut self.guarded, task)

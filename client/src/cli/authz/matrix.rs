@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::cli::table::Table;
 
 /// The kinds of callers in the order of [`Audience::ALL`].
-pub(super) const HEAD: [&str; 7] = ["METHOD", "PUBLIC", "CLIENT", "NODE", "REGISTRY", "OPERATOR", "POLICY"];
+pub(super) const HEAD: [&str; 8] =
+    ["METHOD", "PUBLIC", "CLIENT", "NODE", "REGISTRY", "OPERATOR", "MODULE", "POLICY"];
 
 /// What a kind of caller meets at a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

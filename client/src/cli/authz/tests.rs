@@ -74,9 +74,9 @@ fn methods_that_policies_decide_say_what_they_ask() {
         line.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     assert_eq!(line("notes.v1.Notes"), "notes.v1.Notes (module notes)");
-    assert_eq!(line("Get"), "Get - policy - - - Note.get");
-    assert_eq!(line("Count"), "Count - policy - - - Note.count, unfiltered: counts all rows");
-    assert_eq!(line("Ping"), "Ping yes yes yes yes yes");
+    assert_eq!(line("Get"), "Get - policy - - - - Note.get");
+    assert_eq!(line("Count"), "Count - policy - - - - Note.count, unfiltered: counts all rows");
+    assert_eq!(line("Ping"), "Ping yes yes yes yes yes yes");
 }
 
 #[test]

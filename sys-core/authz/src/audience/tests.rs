@@ -29,7 +29,7 @@ fn every_rule_decides_every_caller_as_its_names_say() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 31 * 6);
+    assert_eq!(cases, 63 * 6);
 }
 
 #[test]
