@@ -2,8 +2,15 @@
 
 use std::{fs, path::PathBuf};
 
-use super::world::{Machine, World};
-use crate::{Act, Command, Outcome, Renewal, State, TpmClock};
+use holdfast_domain::{AccountId, HomeId, LoginId, OperatorRequest, Role, SetupPublic, Slot, SpiffeSubject};
+
+use super::{
+    devices::{by, client, register},
+    world::{HOUR, Machine, World},
+};
+use crate::{
+    AccountChange, Act, AdmitDevice, Command, DeviceChange, Outcome, Recover, Renewal, State, TpmClock,
+};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("frozen")
@@ -32,7 +39,7 @@ fn every_frozen_state_is_read_and_written_the_same() {
 #[test]
 fn every_frozen_command_and_outcome_is_read_and_written_the_same() {
     let commands = frozen("command-");
-    assert!(commands.len() >= 14, "one for each act");
+    assert!(commands.len() >= 27, "one for each act");
     for (name, bytes) in commands {
         let command = Command::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error:?}"));
         assert_eq!(command.encode().unwrap(), bytes, "{name}");
@@ -58,6 +65,23 @@ const fn name(act: &Act) -> &'static str {
         Act::PutMap(_) => "put-map",
         Act::Dropped { .. } => "dropped",
         Act::PutSecrets { .. } => "put-secrets",
+        Act::Device(change) => match change {
+            DeviceChange::Add { .. } => "device-add",
+            DeviceChange::Rotate { .. } => "device-rotate",
+            DeviceChange::Revoke(_) => "device-revoke",
+            DeviceChange::SetRecovery(_) => "device-set-recovery",
+            DeviceChange::Recover(_) => "device-recover",
+            DeviceChange::SetLogin(_) => "device-set-login",
+            DeviceChange::Admit(_) => "device-admit",
+        },
+        Act::Account(change) => match change {
+            AccountChange::Disable(_) => "account-disable",
+            AccountChange::Enable(_) => "account-enable",
+            AccountChange::Delete(_) => "account-delete",
+            AccountChange::SetRole { .. } => "account-set-role",
+            AccountChange::Claim(_) => "account-claim",
+            AccountChange::StepDown => "account-step-down",
+        },
     }
 }
 
@@ -108,8 +132,45 @@ fn freeze() {
         let outcome = world.act(act);
         write(format!("outcome-1-{}.bin", world.log.len()), &Outcome::from(outcome).encode().unwrap());
     }
+    write("state-1.bin".into(), &world.state.snapshot().unwrap());
+    for (by, act) in people(&mut world) {
+        let _ = world.act_by(by, act);
+    }
+    write("state-2.bin".into(), &world.state.snapshot().unwrap());
     for bytes in &world.log {
         write(format!("command-1-{}.bin", name(&Command::decode(bytes).unwrap().act)), bytes);
     }
-    write("state-1.bin".into(), &world.state.snapshot().unwrap());
+}
+
+/// What the second version of the state added, all of it.
+fn people(world: &mut World) -> Vec<(SpiffeSubject, Act)> {
+    let token = SetupPublic::new([1; 32]);
+    for token in [token, SetupPublic::new([2; 32])] {
+        let expires = world.now.plus_ms(HOUR);
+        world.ask(OperatorRequest::SetupToken { token, expires }).unwrap();
+    }
+    (2..5).for_each(|id| register(world, id));
+    let account = |id| AccountId::new([id; 16]);
+    let (key, login, expires) = ([11; 32], LoginId::new([7; 16]), world.now.plus_ms(HOUR));
+    let slot = Slot::of_home(world.map().cluster, HomeId::Login(login));
+    let group = world.map().group_of(slot).unwrap().group;
+    let node = SpiffeSubject::Node(world.holder(group).0.node());
+    let recover = Recover { account: account(2), used: [8; 32], next: [9; 32], client: client(12), key };
+    let admit = AdmitDevice { account: account(2), client: client(13), key, login, expires };
+    vec![
+        (by(2), Act::Device(DeviceChange::Add { client: client(11), key })),
+        (by(3), Act::Device(DeviceChange::Rotate { client: client(10), key })),
+        (by(2), Act::Device(DeviceChange::Revoke(client(11)))),
+        (by(2), Act::Device(DeviceChange::SetRecovery([8; 32]))),
+        (by(2), Act::Device(DeviceChange::SetLogin(Some(login)))),
+        (World::voter(), Act::Device(DeviceChange::Recover(recover))),
+        (node, Act::Device(DeviceChange::Admit(admit))),
+        (by(12), Act::Account(AccountChange::Claim(token))),
+        (by(12), Act::Account(AccountChange::SetRole { account: account(3), role: Some(Role::Admin) })),
+        (by(12), Act::Account(AccountChange::Disable(account(3)))),
+        (by(12), Act::Account(AccountChange::Enable(account(3)))),
+        (by(12), Act::Account(AccountChange::Disable(account(3)))),
+        (by(12), Act::Account(AccountChange::Delete(account(4)))),
+        (by(12), Act::Account(AccountChange::StepDown)),
+    ]
 }
