@@ -5,7 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use holdfast_sys_core::{config::ConfigError, remote::ModuleServerSpec, telemetry::LogFormat};
+use holdfast_sys_core::{
+    config::ConfigError,
+    remote::ModuleServerSpec,
+    session::{WebOrigin, WebOriginError},
+    telemetry::LogFormat,
+};
 use serde::Deserialize;
 
 /// Logs of the program itself; other crates only when something is wrong.
@@ -14,6 +19,9 @@ const DEFAULT_FILTER: &str = "warn,audit=info,tss_esapi=off,openraft=error,\
 
 /// Smallest cache that is worth having.
 const MIN_CACHE_MIB: u32 = 8;
+
+/// Origins of one node: those of its applications, which people list by hand.
+const MAX_WEB_ORIGINS: usize = 64;
 
 /// Tablespaces below belong to built-in modules.
 const MIN_TABLESPACE: u32 = 1000;
@@ -24,6 +32,7 @@ const MIN_TABLESPACE: u32 = 1000;
 struct Raw {
     log: Log,
     store: Store,
+    web_origins: Vec<String>,
     module_server: Vec<ModuleServer>,
 }
 
@@ -77,6 +86,8 @@ pub struct Config {
     pub log_filter: String,
     /// Cache of the record store, bytes.
     pub cache_bytes: u64,
+    /// Whose pages may hold sessions here.
+    pub web_origins: BTreeSet<WebOrigin>,
     /// Modules that are servers of their own, with the numbers of their tablespaces.
     pub module_servers: Vec<(u32, ModuleServerSpec)>,
 }
@@ -91,6 +102,18 @@ pub enum NodeConfigError {
     /// Too small.
     #[error("store.cache_mib is {0}: give the store at least {MIN_CACHE_MIB} MiB")]
     Cache(u32),
+    /// Text that is no origin.
+    #[error("web_origins: {text:?} is none, such as https://app.example.com")]
+    Origin {
+        /// The text.
+        text: String,
+        /// Why.
+        #[source]
+        source: WebOriginError,
+    },
+    /// Too many origins.
+    #[error("web_origins: at most {MAX_WEB_ORIGINS}")]
+    Origins,
     /// The number of a tablespace that a built-in module may have one day, or that another has.
     #[error(
         "module_server {name}: tablespace {number} is taken or below {MIN_TABLESPACE}; give each a number of its own, once and for ever"
@@ -115,7 +138,8 @@ impl Config {
     /// # Errors
     /// See [`NodeConfigError`].
     pub fn load(path: Option<&Path>) -> Result<Self, NodeConfigError> {
-        let Raw { log, store, module_server } = path.map(holdfast_sys_core::config::load).transpose()?.unwrap_or_default();
+        let Raw { log, store, web_origins, module_server } =
+            path.map(holdfast_sys_core::config::load).transpose()?.unwrap_or_default();
         if store.cache_mib < MIN_CACHE_MIB {
             return Err(NodeConfigError::Cache(store.cache_mib));
         }
@@ -123,9 +147,19 @@ impl Config {
             log_format: log.format,
             log_filter: log.filter,
             cache_bytes: u64::from(store.cache_mib) << 20,
+            web_origins: origins(web_origins)?,
             module_servers: module_servers(module_server)?,
         })
     }
+}
+
+fn origins(raw: Vec<String>) -> Result<BTreeSet<WebOrigin>, NodeConfigError> {
+    if raw.len() > MAX_WEB_ORIGINS {
+        return Err(NodeConfigError::Origins);
+    }
+    let parse =
+        |text: String| text.parse().map_err(|source| NodeConfigError::Origin { text: text.clone(), source });
+    raw.into_iter().map(parse).collect()
 }
 
 /// Keeps module servers apart from the node and from each other.
@@ -177,6 +211,22 @@ mod tests {
         assert!(error.to_string().contains("cache_mb"), "{error}");
         let error = load("[store]\ncache_mib = 1\n").unwrap_err();
         assert!(error.to_string().contains("cache_mib"), "{error}");
+    }
+
+    #[test]
+    fn origins_of_pages_have_one_spelling_and_there_are_none_by_default() {
+        assert!(load("").unwrap().web_origins.is_empty());
+        let one = load("web_origins = [\"https://app.example.com\"]\n").unwrap().web_origins;
+        assert_eq!(one.first().unwrap().as_str(), "https://app.example.com");
+        for bad in ["*", "https://app.example.com/", "http://app.example.com"] {
+            let error = load(&format!("web_origins = [\"{bad}\"]\n")).unwrap_err();
+            assert!(error.to_string().contains(bad), "{error}");
+        }
+        let many: Vec<_> = (0..65).map(|number| format!("\"https://{number}.example.com\"")).collect();
+        assert!(matches!(
+            load(&format!("web_origins = [{}]", many.join(","))),
+            Err(NodeConfigError::Origins)
+        ));
     }
 
     fn server(name: &str, tablespace: u32, uid: u32) -> String {

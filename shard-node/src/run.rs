@@ -19,6 +19,7 @@ use holdfast_store::{SledEngine, engine::SledOptions};
 use holdfast_sys_core::{
     BanList, Clock, PlatformServer,
     remote::{DataServer, ModuleServer, ModuleServerSpec},
+    session::SessionSettings,
 };
 use tokio::{
     net::TcpListener,
@@ -71,7 +72,7 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     });
     let modules = module_servers(config)?;
     let data = listen_for(&modules, &member).await?;
-    let server = assemble(&member, &runtime, &host, &watcher, &bans, &modules).await?;
+    let server = assemble(&member, &runtime, &host, &watcher, &bans, &modules, config).await?;
     let tls = ServerTls::new(
         member.listener_identity.clone(),
         member.trust.clone(),
@@ -153,6 +154,7 @@ async fn assemble(
     watcher: &Watcher,
     bans: &BanList,
     module_servers: &[(u32, ModuleServer)],
+    config: &Config,
 ) -> anyhow::Result<PlatformServer> {
     let banned = {
         let list = bans.watch();
@@ -163,7 +165,13 @@ async fn assemble(
         .descriptors(holdfast_proto::DESCRIPTORS)
         .service(runtime.consensus.service(Arc::new(TlsPeerAuth::new(banned))))
         .service(PeerServer::new(PeerService::new(Arc::clone(runtime))))
-        .service(NodeServer::new(NodeService::new(Arc::clone(runtime), watcher.connected())));
+        .service(NodeServer::new(NodeService::new(Arc::clone(runtime), watcher.connected())))
+        .sessions(SessionSettings {
+            cluster: member.settings().cluster,
+            node: member.settings().node,
+            trust: member.trust.clone(),
+            web_origins: config.web_origins.clone(),
+        });
     let view = watcher.view();
     let roles = Arc::new(move |account| view.borrow().global_roles.get(&account).copied());
     Ok(modules::mount(builder, host, roles, module_servers).build().await?)

@@ -105,10 +105,12 @@ mod tests {
         let (padded, standard) = (format!("{good}="), good.replace('-', "+").replace('_', "/"));
         // Bits beyond the last byte are zero.
         let loose = format!("{}9", &good[..42]);
-        for bad in
-            [b"" as &[u8], good[..42].as_bytes(), padded.as_bytes(), standard.as_bytes(), loose.as_bytes()]
-        {
-            assert_eq!(session(&headers(&SESSION, &[bad])), Err(Reason::SessionUnknown), "{bad:?}");
+        for bad in ["", &good[..42], &padded, &standard, &loose] {
+            assert_eq!(
+                session(&headers(&SESSION, &[bad.as_bytes()])),
+                Err(Reason::SessionUnknown),
+                "{bad:?}"
+            );
         }
         assert_eq!(session(&headers(&SESSION, &[b"\xff\xfe"])), Err(Reason::SessionUnknown));
         assert_eq!(session(&headers(&SESSION, &[&[b'A'; 8000]])), Err(Reason::SessionUnknown));

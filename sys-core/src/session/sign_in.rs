@@ -84,9 +84,11 @@ impl SignIn {
         let opening =
             SessionOpening { cluster: *cluster, node: *node, nonce: &nonce, binding: bound, expires };
         key.verify_raw(&opening.message(), &signature).map_err(|_| Reason::SessionSignature)?;
-        identity.not_after = identity.not_after.min(expires).min(now.plus_ms(SESSION_MS));
-        if identity.not_after <= now {
-            return Err(Reason::Malformed);
+        // A handshake is exact to the second, as certificates are; a session to the millisecond.
+        match (identity.not_after <= now, expires <= now) {
+            (true, _) => return Err(Reason::IdentityExpired),
+            (_, true) => return Err(Reason::Malformed),
+            _ => identity.not_after = identity.not_after.min(expires).min(now.plus_ms(SESSION_MS)),
         }
         Ok(Proven { identity, bound: bound_to(binding, key, settings, peer)? })
     }
