@@ -1,5 +1,6 @@
 //! A Files service that keeps nothing: what calls over our TLS cost at least, bare or behind the whole request layer.
 
+mod by_hand;
 mod home;
 mod process;
 mod server;

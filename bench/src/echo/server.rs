@@ -22,7 +22,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::{MAX_MESSAGE, SERVER, cluster, home::Nowhere, stub::Stub};
+use super::{MAX_MESSAGE, SERVER, by_hand::ByHand, cluster, home::Nowhere, stub::Stub};
 use crate::{measure::cpu, output};
 
 /// What is between the connection and the handler.
@@ -30,6 +30,8 @@ use crate::{measure::cpu, output};
 pub(crate) enum Layer {
     /// tonic alone.
     Bare,
+    /// tonic, and checks in the handler.
+    ByHand,
     /// The platform's whole request layer.
     Platform,
 }
@@ -111,9 +113,10 @@ async fn answer(mut asked: mpsc::Receiver<oneshot::Sender<Duration>>) {
 }
 
 async fn serve(listener: TcpListener, tls: ServerTls, layer: Layer) -> anyhow::Result<()> {
-    let service = FilesServer::new(Stub::new()).max_decoding_message_size(MAX_MESSAGE);
+    let checks = (layer == Layer::ByHand).then(ByHand::new);
+    let service = FilesServer::new(Stub::new(checks)).max_decoding_message_size(MAX_MESSAGE);
     match layer {
-        Layer::Bare => {
+        Layer::Bare | Layer::ByHand => {
             let incoming = incoming(listener, tls, Connections::new(), AcceptLimits::default());
             let mut server = tonic::transport::Server::builder()
                 .initial_stream_window_size(holdfast_certs::limits::STREAM_WINDOW)

@@ -12,17 +12,19 @@ use holdfast_files_api::v1::{
 use holdfast_proto::module::v1::Route;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{CHUNK, MAX_MESSAGE};
+use super::{CHUNK, MAX_MESSAGE, by_hand::ByHand};
 
 /// Keeps nothing.
 #[derive(Clone)]
 pub(super) struct Stub {
     zeros: Bytes,
+    checks: Option<ByHand>,
 }
 
 impl Stub {
-    pub(super) fn new() -> Self {
-        Self { zeros: Bytes::from(vec![0; MAX_MESSAGE]) }
+    /// With checks in its handler for small writes, or with none.
+    pub(super) fn new(checks: Option<ByHand>) -> Self {
+        Self { zeros: Bytes::from(vec![0; MAX_MESSAGE]), checks }
     }
 }
 
@@ -39,6 +41,9 @@ impl Files for Stub {
     type GetStream = Pin<Box<dyn Stream<Item = Result<GetReply, Status>> + Send>>;
 
     async fn put_small(&self, request: Request<PutSmallRequest>) -> Result<Response<CommitReply>, Status> {
+        if let Some(checks) = &self.checks {
+            checks.check(&request, request.get_ref().route.as_ref())?;
+        }
         let PutSmallRequest { route: _, name, data, sha256 } = request.into_inner();
         let size = u64::try_from(data.len()).unwrap_or(u64::MAX);
         Ok(Response::new(CommitReply { file: Some(FileInfo { name, size, sha256, modified_ms: 1 }) }))

@@ -1,5 +1,5 @@
 //! A call through the whole request layer (rules, identity, bans, decision, audit event, limits) beside the same call to the
-//! same handler with tonic alone, over the same TLS.
+//! same handler with tonic alone, and with the same checks written into the handler, over the same TLS.
 
 use std::time::Duration;
 
@@ -25,31 +25,40 @@ const TURNS: u32 = 9;
 
 pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
     let cluster = echo::cluster()?;
-    let (platform, bare) = (Server::start(&cluster, Layer::Platform)?, Server::start(&cluster, Layer::Bare)?);
+    let start = |layer| Server::start(&cluster, layer);
+    let servers = [start(Layer::Platform)?, start(Layer::Bare)?, start(Layer::ByHand)?];
     let runtime = Builder::new_current_thread().enable_all().build().context("a runtime")?;
-    let turn = setting.span / (2 * TURNS);
-    let mut costs = [const { Vec::new() }; 4];
+    let turn = setting.span / (3 * TURNS);
+    let mut costs = [const { (Vec::new(), Vec::new()) }; 3];
     runtime.block_on(async {
-        let platform = (&platform, Caller::connect(&cluster, &platform.address()).await?);
-        let bare = (&bare, Caller::connect(&cluster, &bare.address()).await?);
-        let _ = (one_turn(turn, &platform).await?, one_turn(turn, &bare).await?);
+        let mut ends = Vec::new();
+        for server in &servers {
+            let ends_of = (server, Caller::connect(&cluster, &server.address()).await?);
+            one_turn(turn, &ends_of).await?;
+            ends.push(ends_of);
+        }
         for _ in 0..TURNS {
-            let ((ours, our_server), (floor, floor_server)) =
-                (one_turn(turn, &platform).await?, one_turn(turn, &bare).await?);
-            costs
-                .iter_mut()
-                .zip([ours, floor, our_server, floor_server])
-                .for_each(|(all, one)| all.push(one));
+            for (ends_of, (both, server)) in ends.iter().zip(&mut costs) {
+                let turn = one_turn(turn, ends_of).await?;
+                both.push(turn.0);
+                server.push(turn.1);
+            }
         }
         anyhow::Ok(())
     })?;
-    let [ours, floor, our_server, floor_server] = costs.map(median);
+    let [(ours, our_server), (bare, bare_server), (by_hand, _)] =
+        costs.map(|(both, server)| (median(both), median(server)));
     let reference = "bare tonic echo, same TLS";
     Ok(vec![
         Figure::new("request layer: CPU per call, both ends", "us", ours)
-            .against(floor, reference)
+            .against(bare, reference)
             .aiming(Aim::RatioAtMost(1.2)),
-        Figure::new("request layer: CPU per call, server", "us", our_server).against(floor_server, reference),
+        Figure::new("request layer beside checks by hand: CPU per call, both ends", "us", ours)
+            .against(by_hand, "the same checks written into the handler, same TLS"),
+        Figure::new("request layer: its own CPU per call, both ends", "us", ours - bare)
+            .against(by_hand - bare, "that of checks written by hand")
+            .aiming(Aim::AtMost(60.0)),
+        Figure::new("request layer: CPU per call, server", "us", our_server).against(bare_server, reference),
     ])
 }
 

@@ -1,8 +1,8 @@
 //! Listings: where they look, what they leave out, and what their cursors are good for.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use holdfast_authz::Scope;
+use holdfast_authz::{RowFilter, Scope};
 use holdfast_domain::{FieldType, FieldValue, Sha256Hash};
 
 use super::{
@@ -46,10 +46,8 @@ pub(super) async fn page(
     if bound.scope == Scope::Never {
         return Ok((Vec::new(), None));
     }
-    let prefixes = match &look_up {
-        LookUp::Rows(prefix) => vec![prefix.clone()],
-        LookUp::Index(prefixes) => prefixes.clone(),
-    };
+    let (LookUp::Rows(prefixes) | LookUp::Index(prefixes)) = &look_up;
+    let prefixes = prefixes.clone();
     let select = Arc::new(Selected { bound: Arc::clone(bound), look_up });
     let scan = Scan { prefixes, select, bound_to: Some(identity(bound, by)) };
     let page = bound.binding.partition.scan(&scan, cursor, limit.clamp(1, MAX_PAGE_ROWS)).await?;
@@ -71,8 +69,8 @@ fn identity(bound: &Bound, by: &By) -> Sha256Hash {
 
 /// Where to look.
 enum LookUp {
-    /// At rows.
-    Rows(RecordKey),
+    /// At rows, each of which is under one of these.
+    Rows(Vec<RecordKey>),
     /// At index rows.
     Index(Vec<RecordKey>),
 }
@@ -81,28 +79,43 @@ impl LookUp {
     fn plan(bound: &Bound, by: &By) -> Result<Self, QueryError> {
         match by {
             By::Everything => match Self::by_scope(bound) {
-                Some(prefixes) => Ok(Self::Index(prefixes)),
-                None => Ok(Self::Rows(bound.names.all()?)),
+                Some(look_up) => Ok(look_up),
+                None => Ok(Self::Rows(vec![bound.names.all()?])),
             },
-            By::Prefix(key) => Ok(Self::Rows(bound.names.above(key)?)),
+            By::Prefix(key) => Ok(Self::Rows(vec![bound.names.above(key)?])),
             By::Index(field, value) => Ok(Self::Index(vec![bound.names.above_indexed(field, value)?])),
         }
     }
 
-    /// Indexes that together find all rows of the scope, if they are few.
-    fn by_scope(bound: &Bound) -> Option<Vec<RecordKey>> {
+    /// Places that together hold all rows of the scope, if they are few: where keys begin with what the scope asks for, rather than an
+    /// index, which is one more step to each row.
+    fn by_scope(bound: &Bound) -> Option<Self> {
         let Scope::Rows(filter) = &bound.scope else { return None };
+        Self::by_key(bound, filter).map(Self::Rows).or_else(|| Self::by_index(bound, filter).map(Self::Index))
+    }
+
+    fn by_key(bound: &Bound, filter: &RowFilter) -> Option<Vec<RecordKey>> {
+        let first = bound.names.0.key.first()?;
+        let hints = few(filter.index_hints(&|name| name == first)?)?;
+        let above =
+            |(_, value): (_, &FieldValue)| bound.names.above(&RowKey::new([value.clone()]).ok()?).ok();
+        hints.into_iter().map(above).collect()
+    }
+
+    fn by_index(bound: &Bound, filter: &RowFilter) -> Option<Vec<RecordKey>> {
         let schema = bound.names.0;
         // Sets are indexed by element, filters compare them whole.
         let indexed = |name: &str| {
             schema.field(name).is_some_and(|field| field.indexed && field.ty != FieldType::TextSet)
         };
-        let hints = filter.index_hints(&indexed)?;
-        if hints.len() > MAX_SCAN_PREFIXES {
-            return None;
-        }
+        let hints = few(filter.index_hints(&indexed)?)?;
         hints.into_iter().map(|(field, value)| bound.names.above_indexed(field, value).ok()).collect()
     }
+}
+
+/// As many places as one scan goes through, or none.
+fn few<T>(hints: BTreeSet<T>) -> Option<BTreeSet<T>> {
+    (hints.len() <= MAX_SCAN_PREFIXES).then_some(hints)
 }
 
 /// The rows of a listing that the caller may see.

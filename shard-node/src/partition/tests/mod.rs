@@ -6,3 +6,4 @@ mod records;
 mod routes;
 mod scans;
 pub(crate) mod support;
+mod tables;

@@ -52,7 +52,13 @@ async fn each_listing_gives_its_rows_once_for_any_page_size() {
         (owner, |note| note.owner == "bob"),
         (by_tag("y"), |note| note.tags.contains("y")),
     ];
-    for scope in [Scope::Always, owned_by("ann"), owned_by("bob")] {
+    // Those of a folder are looked up where its keys are.
+    let within = |folders: &[&str]| {
+        let folders = folders.iter().map(|folder| FieldValue::from(*folder)).collect();
+        Scope::Rows(RowFilter::Field("folder".to_owned(), Test::OneOf(folders)))
+    };
+    let folders = [within(&["f"]), within(&["ff", "none", "f"]), within(&[])];
+    for scope in [Scope::Always, owned_by("ann"), owned_by("bob")].into_iter().chain(folders) {
         for (by, wanted) in &cases {
             let sees = |note: &Note| match &scope {
                 Scope::Rows(filter) => filter.admits(&crate::query::Entity::fields(note)),
