@@ -2,6 +2,7 @@
 
 mod clients;
 mod custody;
+mod devices;
 mod directory;
 mod ek_maker;
 mod enrolment;
