@@ -9,6 +9,7 @@
 //! comes to own what is left in its home.
 
 pub mod limits;
+pub mod login;
 mod member;
 mod name;
 mod organisation;

@@ -55,6 +55,13 @@ impl Local {
         Self { guarded: server.guard.layer(server.remotes.layer(server.routes.clone())), peer }
     }
 
+    /// From another address.
+    #[must_use]
+    pub fn at(mut self, address: std::net::IpAddr) -> Self {
+        self.peer.addr.set_ip(address);
+        self
+    }
+
     /// What the head of a method's answer says to a request with a route to a home and nothing else; a stream that began is `Ok`.
     pub async fn knock(&self, path: &str, home: HomeId) -> Code {
         let route = Route { home: Some(home.into()), ..Route::default() };

@@ -2,6 +2,7 @@
 
 mod desk;
 mod holes;
+mod logins;
 mod members;
 mod organisations;
 mod policies;

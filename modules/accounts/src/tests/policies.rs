@@ -8,7 +8,7 @@ use std::{
 
 use holdfast_accounts_api::{
     DESCRIPTORS, Place,
-    v1::{Membership, Organisation, Project, ProjectName},
+    v1::{Login, MailToken, Membership, Organisation, Project, ProjectName},
 };
 use holdfast_authz::{Policies, Subject, Verdict};
 use holdfast_domain::{AccountId, Check, Fields, ModuleSchema, OrgId, ProjectId, Role, Scope, Standing};
@@ -59,6 +59,14 @@ fn organisation(owner: AccountId) -> Fields {
     Organisation { owner: owner.as_bytes().to_vec().into(), ..Organisation::default() }.fields()
 }
 
+fn login(account: AccountId) -> Fields {
+    Login { account: account.as_bytes().to_vec().into(), ..Login::default() }.fields()
+}
+
+fn mail_token(account: AccountId) -> Fields {
+    MailToken { account: account.as_bytes().to_vec().into(), ..MailToken::default() }.fields()
+}
+
 fn project(id: ProjectId) -> Fields {
     Project { id: id.as_bytes().to_vec().into(), ..Project::default() }.fields()
 }
@@ -93,6 +101,8 @@ fn rows() -> BTreeMap<&'static str, Vec<(String, Fields)>> {
         ("Project", vec![("ours".to_owned(), project(OURS)), ("theirs".to_owned(), project(THEIRS))]),
         ("ProjectName", vec![("any".to_owned(), ProjectName::default().fields())]),
         ("Membership", memberships),
+        ("Login", vec![("mine".to_owned(), login(ME)), ("another's".to_owned(), login(OTHER))]),
+        ("MailToken", vec![("mine".to_owned(), mail_token(ME)), ("another's".to_owned(), mail_token(OTHER))]),
     ])
 }
 
@@ -150,15 +160,40 @@ fn the_matrix_is_the_golden_one() {
 }
 
 #[test]
-fn strangers_reach_nothing_but_an_organisation_of_their_own_making() {
+fn strangers_reach_nothing_but_what_they_make_themselves_and_the_doors_of_logins() {
     let (policies, standing) = (policies(), Standing::default());
     let subject = Subject { account: Some(ME), standing: &standing, via: None };
     for check in checks() {
         let scope = policies.scope(&subject, &check).unwrap();
-        assert_eq!(
-            scope == holdfast_authz::Scope::Never,
-            check.action != "create" || check.entity != "Organisation"
-        );
+        let named = format!("{}.{}", check.entity, check.action);
+        match &*named {
+            "Login.enter" | "MailToken.ask" | "MailToken.spend" => {
+                assert_eq!(scope, holdfast_authz::Scope::Always, "{named}");
+            }
+            "Organisation.create"
+            | "Login.create"
+            | "Login.get"
+            | "Login.change"
+            | "Login.remove"
+            | "MailToken.issue"
+            | "MailToken.use" => {
+                assert!(matches!(scope, holdfast_authz::Scope::Rows(_)), "{named}");
+            }
+            _ => assert_eq!(scope, holdfast_authz::Scope::Never, "{named}"),
+        }
+    }
+}
+
+#[test]
+fn the_anonymous_reach_the_doors_of_logins_and_nothing_else() {
+    let (policies, standing) = (policies(), Standing::default());
+    let subject = Subject { account: None, standing: &standing, via: None };
+    for check in checks() {
+        let named = format!("{}.{}", check.entity, check.action);
+        let door = ["Login.enter", "MailToken.ask", "MailToken.spend"].contains(&&*named);
+        for rows in rows()[check.entity.as_str()].iter() {
+            assert_eq!(policies.scope(&subject, &check).unwrap().admits(&rows.1), door, "{named}");
+        }
     }
 }
 
@@ -198,6 +233,8 @@ proptest! {
                 "Organisation" => organisation(account),
                 "Project" => project(project_id),
                 "ProjectName" => ProjectName::default().fields(),
+                "Login" => login(account),
+                "MailToken" => mail_token(account),
                 _ => membership(place, account, role),
             };
             allows(policies, &standing, &check, &row);
