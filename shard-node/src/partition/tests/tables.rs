@@ -53,6 +53,7 @@ async fn rows_are_found_by_key_prefix_and_index_and_are_still_there_after_a_rest
         }
     }
     memberships.delete(fresh_id(), &key("left", 3)).await.unwrap();
+    drop(memberships);
     node.stop().await;
     let node = Node::start(dir.path()).await;
     let memberships = table(&node).await;
