@@ -13,6 +13,8 @@ use holdfast_sys_core::{
 };
 use serde::Deserialize;
 
+use crate::mail::MailConfig;
+
 /// Logs of the program itself; other crates only when something is wrong.
 const DEFAULT_FILTER: &str = "warn,audit=info,tss_esapi=off,openraft=error,\
     holdfast_shard_node=info,holdfast_sys_core=info,holdfast_consensus=info,holdfast_enrol=info";
@@ -34,6 +36,7 @@ struct Raw {
     store: Store,
     web_origins: Vec<String>,
     module_server: Vec<ModuleServer>,
+    mail: Option<MailConfig>,
 }
 
 /// `[[module_server]]`.
@@ -90,6 +93,8 @@ pub struct Config {
     pub web_origins: BTreeSet<WebOrigin>,
     /// Modules that are servers of their own, with the numbers of their tablespaces.
     pub module_servers: Vec<(u32, ModuleServerSpec)>,
+    /// Through what mail goes, if any does.
+    pub mail: Option<MailConfig>,
 }
 
 /// Why a configuration is refused.
@@ -138,7 +143,7 @@ impl Config {
     /// # Errors
     /// See [`NodeConfigError`].
     pub fn load(path: Option<&Path>) -> Result<Self, NodeConfigError> {
-        let Raw { log, store, web_origins, module_server } =
+        let Raw { log, store, web_origins, module_server, mail } =
             path.map(holdfast_sys_core::config::load).transpose()?.unwrap_or_default();
         if store.cache_mib < MIN_CACHE_MIB {
             return Err(NodeConfigError::Cache(store.cache_mib));
@@ -149,6 +154,7 @@ impl Config {
             cache_bytes: u64::from(store.cache_mib) << 20,
             web_origins: origins(web_origins)?,
             module_servers: module_servers(module_server)?,
+            mail,
         })
     }
 }

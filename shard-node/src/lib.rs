@@ -4,7 +4,7 @@
 //! are given of it, and [`content`] keeps large content in segments beside it.
 //!
 //! Runtime: [`custody`] makes, wraps and opens group keys, [`groups`] founds, hands over, takes over and deletes replicas as the
-//! registry wants, [`modules`] lists what is served, and [`run`] puts a node together.
+//! registry wants, [`modules`] lists what is served, [`logins`] and [`mail`] are what logins reach, and [`run`] puts a node together.
 
 pub mod cli;
 pub mod config;
@@ -13,7 +13,9 @@ pub mod custody;
 pub mod groups;
 pub mod inspect;
 pub mod limits;
+pub mod logins;
 pub mod machine;
+pub mod mail;
 pub mod modules;
 pub mod partition;
 pub mod run;

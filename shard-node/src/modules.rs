@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use holdfast_accounts::GlobalRoles;
+use holdfast_accounts::{GlobalRoles, login::LoginsService};
+use holdfast_accounts_api::v1::logins_server::LoginsServer;
 use holdfast_store::records::TablespaceSpec;
 use holdfast_sys_core::{
     gate::{Gated, StandingSource},
@@ -27,6 +28,7 @@ pub fn mount(
     host: &Arc<NodeHost>,
     roles: GlobalRoles,
     servers: &[(u32, ModuleServer)],
+    logins: LoginsServer<LoginsService>,
 ) -> Builder {
     let standings: Arc<dyn StandingSource> =
         Arc::new(holdfast_accounts::Memberships::new(host.bind(ACCOUNTS)).with_global_roles(roles));
@@ -40,6 +42,7 @@ pub fn mount(
         .module(gated("files", holdfast_files::POLICIES, host.bind(FILES), &standings))
         .descriptors(holdfast_accounts_api::DESCRIPTORS)
         .service(holdfast_accounts::server())
+        .service(logins)
         .module(gated(
             holdfast_accounts::MODULE,
             holdfast_accounts::POLICIES,

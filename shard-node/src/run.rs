@@ -3,6 +3,8 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::Context as _;
+use holdfast_accounts::login::{LoginSettings, LoginsService};
+use holdfast_accounts_api::v1::logins_server::LoginsServer;
 use holdfast_certs::{AcceptLimits, ClientAuth, PinnedPeers, ServerTls};
 use holdfast_consensus::{
     Groups, Member as RaftMember, Options, PeerDirectory, Pin, TlsConnector, TlsPeerAuth,
@@ -31,6 +33,8 @@ use crate::{
     config::Config,
     custody::Keeper,
     groups::{Runtime, reconcile},
+    logins::RegistryDevices,
+    mail::SmtpMailer,
     modules,
     partition::{HostedGroups, NodeHost},
     services::{NodeService, PeerService},
@@ -72,7 +76,8 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     });
     let modules = module_servers(config)?;
     let data = listen_for(&modules, &member).await?;
-    let server = assemble(&member, &runtime, &host, &watcher, &bans, &modules, config).await?;
+    let logins = logins(&registries, config)?;
+    let server = assemble(&member, &runtime, &host, &watcher, &bans, &modules, config, logins).await?;
     let tls = ServerTls::new(
         member.listener_identity.clone(),
         member.trust.clone(),
@@ -155,6 +160,7 @@ async fn assemble(
     bans: &BanList,
     module_servers: &[(u32, ModuleServer)],
     config: &Config,
+    logins: LoginsServer<LoginsService>,
 ) -> anyhow::Result<PlatformServer> {
     let banned = {
         let list = bans.watch();
@@ -174,7 +180,18 @@ async fn assemble(
         });
     let view = watcher.view();
     let roles = Arc::new(move |account| view.borrow().global_roles.get(&account).copied());
-    Ok(modules::mount(builder, host, roles, module_servers).build().await?)
+    Ok(modules::mount(builder, host, roles, module_servers, logins).build().await?)
+}
+
+/// Signing in with passwords, and mail if there is a server for it.
+fn logins(registries: &Registries, config: &Config) -> anyhow::Result<LoginsServer<LoginsService>> {
+    let mailer = config.mail.as_ref().map(SmtpMailer::open).transpose().context("[mail]")?;
+    let settings = LoginSettings {
+        devices: Arc::new(RegistryDevices::new(registries.clone())),
+        mailer: mailer.map(|mailer| Arc::new(mailer) as _),
+        clock: Clock::system(),
+    };
+    Ok(holdfast_accounts::login::server(settings)?)
 }
 
 /// Reads the files of all module servers.
