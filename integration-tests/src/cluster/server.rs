@@ -184,6 +184,20 @@ impl Server {
         Ok(())
     }
 
+    /// Gives it a configuration file, for its next start.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn configure(&self, text: &str) -> anyhow::Result<()> {
+        let file = self.config_file();
+        std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
+    }
+
+    /// Beside its data folder.
+    fn config_file(&self) -> PathBuf {
+        self.data.with_extension("toml")
+    }
+
     /// Starts its process.
     ///
     /// # Errors
@@ -199,8 +213,13 @@ impl Server {
     pub fn start_with(&mut self, environment: &[(String, String)]) -> anyhow::Result<()> {
         let data = self.data.display().to_string();
         self.log_start = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        let process =
-            Process::start(&self.name, &self.program, ["run", "--data", &data], environment, &self.log);
+        let config = self.config_file();
+        let configured = config.display().to_string();
+        let mut arguments = vec!["run", "--data", &data];
+        if config.is_file() {
+            arguments.extend(["--config", &configured]);
+        }
+        let process = Process::start(&self.name, &self.program, arguments, environment, &self.log);
         self.process = Some(process?);
         Ok(())
     }
