@@ -11,7 +11,7 @@ use holdfast_proto::registry::v1::{
     BootstrapReply, BootstrapRequest, ResolveReply, ResolveRequest, WatchEvent, WatchRequest,
     directory_server::Directory,
 };
-use holdfast_sys_core::Refusal;
+use holdfast_sys_core::{Caller, Refusal};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, Interval, MissedTickBehavior, interval_at},
@@ -40,11 +40,12 @@ impl DirectoryService {
     }
 
     /// The signed map, at least this new or the newest there is. Without a home, the map alone.
-    async fn resolve(&self, request: ResolveRequest) -> Result<ResolveReply, Refusal> {
+    async fn resolve(&self, stranger: bool, request: ResolveRequest) -> Result<ResolveReply, Refusal> {
         let ResolveRequest { home, min_map_epoch } = request;
         let home = if home.is_empty() { None } else { Some(wire::id::<AccountId>(&home, "home")?) };
         let known = self.core.state().map_epoch();
-        if known < MapEpoch(min_map_epoch.max(1)) {
+        // Strangers do not make this voter ask the leader.
+        if !stranger && known < MapEpoch(min_map_epoch.max(1)) {
             self.core.read_index().await?;
         }
         let state = self.core.state();
@@ -73,7 +74,8 @@ impl Directory for DirectoryService {
     }
 
     async fn resolve(&self, request: Request<ResolveRequest>) -> Result<Response<ResolveReply>, Status> {
-        Ok(Self::resolve(self, request.into_inner()).await.map(Response::new)?)
+        let stranger = *Caller::of(&request)? == Caller::Anonymous;
+        Ok(Self::resolve(self, stranger, request.into_inner()).await.map(Response::new)?)
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Events>, Status> {

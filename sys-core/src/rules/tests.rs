@@ -108,9 +108,9 @@ fn paths_match_exactly_or_not_at_all() {
 #[test]
 fn a_rule_names_the_declared_audiences() {
     let table = platform();
-    let resolve = table.find("/holdfast.registry.v1.Directory/Resolve").unwrap();
-    let audiences: Vec<_> = resolve.admits.audiences().collect();
-    assert_eq!(audiences, [Audience::Client, Audience::Node, Audience::Operator]);
-    assert_eq!(resolve.rule, MethodRule::Audience(resolve.admits.clone()));
-    assert_eq!(resolve.rule_id, "allow:client+node+operator");
+    let watch = table.find("/holdfast.registry.v1.Directory/Watch").unwrap();
+    let audiences: Vec<_> = watch.admits.audiences().collect();
+    assert_eq!(audiences, [Audience::Node, Audience::Registry]);
+    assert_eq!(watch.rule, MethodRule::Audience(watch.admits.clone()));
+    assert_eq!(watch.rule_id, "allow:node+registry");
 }
