@@ -61,7 +61,7 @@ pub struct ClientInfo {
 
 /// A registered client.
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     credential: ClientCredential,
 }
 
@@ -108,9 +108,7 @@ impl Client {
             }
             other => other?,
         };
-        let credential = new.complete(granted)?;
-        let identity = credential.checked_identity()?;
-        Self::assemble(credential, identity, addresses, patience)
+        Self::of_credential(new.complete(granted)?, addresses, patience)
     }
 
     /// Opens a context's client, and renews its certificate when more than half of its life is over.
@@ -141,6 +139,28 @@ impl Client {
         let identity = credential.checked_identity()?;
         let addresses = context.registries.iter().map(ToString::to_string).collect();
         Self::assemble(credential, identity, addresses, patience)
+    }
+
+    /// A client of a credential that was made just now.
+    pub(crate) fn of_credential(
+        credential: ClientCredential,
+        addresses: Vec<String>,
+        patience: Duration,
+    ) -> Result<Self, Error> {
+        let identity = credential.checked_identity()?;
+        Self::assemble(credential, identity, addresses, patience)
+    }
+
+    /// Key, ids and cluster.
+    pub(crate) const fn credential(&self) -> &ClientCredential {
+        &self.credential
+    }
+
+    /// The registries, as somebody without a certificate sees them: ours may have expired, and the key itself proves who we are.
+    pub(crate) fn strangers(&self) -> Registries {
+        let dialer = Dialer::new(self.credential.trust().live(), None);
+        let registries = &self.shared.registries;
+        Registries::new(registries.addresses(), dialer, registries.patience())
     }
 
     fn assemble(
@@ -180,10 +200,7 @@ impl Client {
     /// See [`Error`].
     pub async fn renew(&mut self) -> Result<(), Error> {
         let description = self.credential.description();
-        // Without our certificate: it may have expired, and the key itself proves who we are.
-        let dialer = Dialer::new(self.credential.trust().live(), None);
-        let registries = &self.shared.registries;
-        let strangers = Registries::new(registries.addresses(), dialer, registries.patience());
+        let strangers = self.strangers();
         let granted = renew(&strangers, description, self.credential.key(), self.credential.trust()).await?;
         let identity = self.credential.replace_chain(granted)?;
         self.shared.identity.replace(identity);
@@ -368,7 +385,7 @@ async fn register(
     granted(reply, new.trust(), action)
 }
 
-async fn renew(
+pub(crate) async fn renew(
     registries: &Registries,
     description: &ClientDescription,
     key: &ClientKey,
@@ -405,7 +422,7 @@ fn granted(
 }
 
 /// A map as it comes on the wire; its signature is yet to be checked.
-fn signed_map(row: pb::SignedRow) -> Option<Signed<ShardMap>> {
+pub(crate) fn signed_map(row: pb::SignedRow) -> Option<Signed<ShardMap>> {
     let signature = <[u8; 64]>::try_from(&*row.signature).ok()?;
     Some(Signed::from_parts(row.bytes.to_vec(), Signature64(signature)))
 }
@@ -416,6 +433,6 @@ pub(crate) fn past_half(identity: &Identity, now: UnixMs) -> bool {
     now.since(identity.not_before()) > life / 2
 }
 
-fn bytes_of(signature: Signature64) -> bytes::Bytes {
+pub(crate) fn bytes_of(signature: Signature64) -> bytes::Bytes {
     signature.0.to_vec().into()
 }

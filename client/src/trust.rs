@@ -13,6 +13,7 @@ use holdfast_proto::registry::v1 as pb;
 const MAX_SIGNED_GENESIS: usize = MAX_GENESIS + 128;
 
 /// A cluster's root and genesis record, checked against a pin.
+#[derive(Clone)]
 pub struct Trust {
     root: RootCertificate,
     genesis: Genesis,

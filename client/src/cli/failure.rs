@@ -154,10 +154,18 @@ fn hint_for(reason: Reason) -> Option<&'static str> {
         Reason::NotFound => {
             "list what there is: `holdfast files ls`, `holdfast project list ORG`, `holdfast member list ORG`"
         }
+        Reason::TokenUnknown => {
+            "ask an operator for a new set-up token (`holdfast operator setup-token`): each works once, for a while"
+        }
+        Reason::LastOne => {
+            "another one must be there first: `holdfast client device add`, or `holdfast account claim` by another account"
+        }
         Reason::NotEmpty => {
             "remove what it holds first: `holdfast project delete ORG PROJECT`, `holdfast member remove ORG ACCOUNT`"
         }
-        Reason::Banned => "ask an operator: `holdfast node unban` lifts a ban",
+        Reason::Banned => {
+            "ask an operator (`holdfast node unban` lifts a ban) or, if the account was disabled, an admin (`holdfast account enable`)"
+        }
         Reason::AdmissionUnsigned => {
             "more operators must sign: use --sign-only FILE, then `holdfast operator cosign FILE` and `holdfast operator submit FILE`"
         }

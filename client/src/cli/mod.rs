@@ -1,5 +1,6 @@
 //! The `holdfast` program. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused by the cluster, 4 nobody answered.
 
+mod account;
 mod app;
 mod audit;
 mod authz;
@@ -9,6 +10,7 @@ mod completions;
 mod context;
 mod failure;
 mod files;
+mod login;
 mod module;
 mod node;
 mod one_time;
@@ -59,6 +61,12 @@ enum Command {
     /// Register this machine as a client of an account, and look after its certificate
     #[command(subcommand)]
     Client(client::Command),
+    /// Accounts of the cluster: disable, delete, give roles that hold everywhere
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Names and passwords that get a key on any machine: create, sign in, reset
+    #[command(subcommand)]
+    Login(login::Command),
     /// Files, the account's own or an organisation's: put, get, list, remove
     Files(files::Args),
     /// Organisations: create, show, rename, transfer, delete
@@ -149,6 +157,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
 async fn dispatch(app: App, command: Command) -> Result<(), Failure> {
     match command {
         Command::Client(command) => client::run(app, command).await,
+        Command::Account(command) => account::run(&app, command).await,
+        Command::Login(command) => login::run(app, command).await,
         Command::Files(args) => files::run(&app, args).await,
         Command::Org(command) => organisations::run_org(&app, command).await,
         Command::Project(command) => organisations::run_project(&app, command).await,

@@ -95,7 +95,7 @@ pub(super) async fn run_invite(app: &App, command: InviteCommand) -> Result<(), 
 }
 
 /// The secret is on disk before its public half is submitted, so that none is ever issued and lost.
-async fn one(
+pub(super) async fn one(
     app: &App,
     operator: &Operator,
     out: &Path,
@@ -149,6 +149,6 @@ async fn many(
     )
 }
 
-fn end_of(span: Duration) -> UnixMs {
+pub(super) fn end_of(span: Duration) -> UnixMs {
     time::now().plus_ms(millis(span))
 }

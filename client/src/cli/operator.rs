@@ -1,15 +1,22 @@
 //! `holdfast operator`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Subcommand;
+use holdfast_domain::OperatorRequest;
+use holdfast_keys::{OneTime, OneTimeKind};
 use serde_json::json;
 
 use super::{
     app::{App, SignArgs},
     failure::Failure,
+    one_time::{end_of, one},
     output::remark,
     table::facts,
+    units::parse_span,
 };
 use crate::{
     Error, Operator,
@@ -45,6 +52,21 @@ pub(super) enum Command {
         /// The request
         file: PathBuf,
     },
+    /// Make a set-up token: whichever account shows it first becomes superadmin
+    ///
+    /// A cluster begins without accounts that decide over others. The token makes the first one, and another one should all be lost; it works
+    /// once, for a while. Its holder runs `holdfast account claim --token-file FILE`.
+    #[command(after_help = "Example:\n  holdfast operator setup-token --out ./token --expires 30m")]
+    SetupToken {
+        /// File for the token, of mode 0600; `-` writes it to standard output
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// How long it can be used
+        #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = parse_span)]
+        expires: Duration,
+        #[command(flatten)]
+        sign: SignArgs,
+    },
     /// Submit a request that enough operators have signed
     #[command(after_help = "Example:\n  holdfast operator submit request")]
     Submit {
@@ -72,6 +94,13 @@ pub(super) async fn run(app: App, command: Command) -> Result<(), Failure> {
             let signing = read(&file)?;
             remark(&format!("This request is to {}.", signing.describe()));
             app.write_signing(&operator.cosign(signing)?, &file)
+        }
+        Command::SetupToken { out, expires, sign } => {
+            let operator = app.operator().await?;
+            let expires = end_of(expires);
+            let request =
+                |key: &OneTime| OperatorRequest::SetupToken { token: key.key().public().into(), expires };
+            one(&app, &operator, &out, OneTimeKind::SetupToken, request, &sign).await
         }
         Command::Submit { file } => {
             let operator = app.operator().await?;

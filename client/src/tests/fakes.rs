@@ -336,6 +336,55 @@ impl clients_server::Clients for Fake {
     async fn renew(&self, _: Request<pb::RenewRequest>) -> Result<Response<pb::ClientGrant>, Status> {
         Err(refusal(Reason::ProofOfPossession))
     }
+
+    async fn list_devices(
+        &self,
+        _: Request<pb::ListDevicesRequest>,
+    ) -> Result<Response<pb::ListDevicesReply>, Status> {
+        Err(refusal(Reason::NotPermitted))
+    }
+
+    async fn add_device(
+        &self,
+        _: Request<pb::AddDeviceRequest>,
+    ) -> Result<Response<pb::ChangeDeviceReply>, Status> {
+        Err(refusal(Reason::NotPermitted))
+    }
+
+    async fn rotate_device(
+        &self,
+        _: Request<pb::RotateDeviceRequest>,
+    ) -> Result<Response<pb::ChangeDeviceReply>, Status> {
+        Err(refusal(Reason::NotPermitted))
+    }
+
+    async fn revoke_device(
+        &self,
+        _: Request<pb::RevokeDeviceRequest>,
+    ) -> Result<Response<pb::ChangeDeviceReply>, Status> {
+        Err(refusal(Reason::NotPermitted))
+    }
+
+    async fn set_recovery(
+        &self,
+        _: Request<pb::SetRecoveryRequest>,
+    ) -> Result<Response<pb::ChangeDeviceReply>, Status> {
+        Err(refusal(Reason::NotPermitted))
+    }
+
+    async fn recover(
+        &self,
+        _: Request<pb::RecoverRequest>,
+    ) -> Result<Response<pb::ChangeDeviceReply>, Status> {
+        Err(refusal(Reason::NotPermitted))
+    }
+
+    async fn set_login(
+        &self,
+        _: Request<pb::SetLoginRequest>,
+    ) -> Result<Response<pb::ChangeDeviceReply>, Status> {
+        Err(refusal(Reason::NotPermitted))
+    }
 }
 
 #[tonic::async_trait]

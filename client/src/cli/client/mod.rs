@@ -1,4 +1,6 @@
-//! `holdfast client`: from an invite to a registered key.
+//! `holdfast client`: from an invite to a registered key, and more keys.
+
+mod device;
 
 use std::path::PathBuf;
 
@@ -34,22 +36,77 @@ pub(super) enum Command {
     Show,
     /// Renew the certificate now; every command does so by itself when half of its life is over
     Renew,
+    /// The keys of this client's account: one for each device
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
+    /// The recovery key of this client's account, for when all devices are lost
+    #[command(subcommand)]
+    Recovery(device::RecoveryCommand),
 }
 
+/// Which cluster, and where a new key goes.
 #[derive(Debug, clap::Args)]
-pub(super) struct Init {
+pub(in crate::cli) struct Place {
     /// Address of a registry; give several for when one is away
     #[arg(long, required = true, value_name = "HOST:PORT")]
     registry: Vec<RegistryAddress>,
     /// SHA-256 of the cluster's root certificate, 64 hex digits
     #[arg(long, value_name = "HASH")]
     root_hash: RootHash,
-    /// File with the invite, of mode 0600; `-` reads it from standard input
-    #[arg(long, value_name = "FILE")]
-    invite_file: PathBuf,
     /// Where the key goes [default: a folder of the context's name beside the configuration file]
     #[arg(long, value_name = "DIR")]
     credential: Option<PathBuf>,
+}
+
+/// A context that is to be, once its key is known.
+struct Target {
+    name: ContextName,
+    registries: Vec<RegistryAddress>,
+    root_hash: RootHash,
+    dir: PathBuf,
+}
+
+impl Place {
+    fn target(self, app: &App) -> Result<Target, Failure> {
+        let Self { registry, root_hash, credential } = self;
+        let name = match app.context.clone() {
+            Some(name) => name,
+            None => "client".parse().map_err(|error| Failure::Usage(format!("{error}")))?,
+        };
+        let dir = credential.unwrap_or_else(|| app.config.dir().join(name.as_str()));
+        let dir = std::path::absolute(&dir).unwrap_or(dir);
+        let target = Target { name, registries: registry, root_hash, dir };
+        refuse_other(app, &target.name, &target.context())?;
+        Ok(target)
+    }
+}
+
+impl Target {
+    fn context(&self) -> Context {
+        Context {
+            kind: ContextKind::Client,
+            registries: self.registries.clone(),
+            root_hash: self.root_hash,
+            credential: self.dir.clone(),
+        }
+    }
+}
+
+/// Keeps the context, which becomes the current one if there is none.
+fn remember(app: &mut App, target: Target) -> Result<(), Failure> {
+    let context = target.context();
+    app.config.put(target.name, context).map_err(Error::from)?;
+    app.config.save().map_err(Error::from)?;
+    Ok(())
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Init {
+    #[command(flatten)]
+    place: Place,
+    /// File with the invite, of mode 0600; `-` reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    invite_file: PathBuf,
 }
 
 pub(super) async fn run(app: App, command: Command) -> Result<(), Failure> {
@@ -65,30 +122,24 @@ pub(super) async fn run(app: App, command: Command) -> Result<(), Failure> {
             client.renew().await?;
             show(&app, &client.info())
         }
+        Command::Device(command) => device::run_device(app, command).await,
+        Command::Recovery(command) => device::run_recovery(app, command).await,
     }
 }
 
 async fn register(mut app: App, init: Init) -> Result<(), Failure> {
-    let Init { registry, root_hash, invite_file, credential } = init;
-    let name = match app.context.clone() {
-        Some(name) => name,
-        None => "client".parse().map_err(|error| Failure::Usage(format!("{error}")))?,
-    };
-    let dir = credential.unwrap_or_else(|| app.config.dir().join(name.as_str()));
-    let dir = std::path::absolute(&dir).unwrap_or(dir);
-    let context = Context {
-        kind: ContextKind::Client,
-        registries: registry.clone(),
-        root_hash,
-        credential: dir.clone(),
-    };
-    refuse_other(&app, &name, &context)?;
+    let Init { place, invite_file } = init;
+    let target = place.target(&app)?;
     let invite = read_one_time(&invite_file, OneTimeKind::Invite)?;
-    let registering =
-        Registering { registries: registry, root_hash, invite: &invite, dir: &dir, patience: app.patience };
+    let registering = Registering {
+        registries: target.registries.clone(),
+        root_hash: target.root_hash,
+        invite: &invite,
+        dir: &target.dir,
+        patience: app.patience,
+    };
     let client = Client::init(registering).await?;
-    app.config.put(name, context).map_err(Error::from)?;
-    app.config.save().map_err(Error::from)?;
+    remember(&mut app, target)?;
     show(&app, &client.info())
 }
 
