@@ -144,7 +144,7 @@ async fn register(mut app: App, init: Init) -> Result<(), Failure> {
 }
 
 /// A context's name is taken over only for the same credential.
-fn refuse_other(app: &App, name: &ContextName, context: &Context) -> Result<(), Failure> {
+pub(super) fn refuse_other(app: &App, name: &ContextName, context: &Context) -> Result<(), Failure> {
     match app.config.contexts().get(name) {
         Some(known) if known.credential != context.credential || known.root_hash != context.root_hash => Err(
             Failure::Usage(format!("there is a context {name} already: choose another name with --context")),
@@ -153,7 +153,7 @@ fn refuse_other(app: &App, name: &ContextName, context: &Context) -> Result<(), 
     }
 }
 
-fn show(app: &App, info: &ClientInfo) -> Result<(), Failure> {
+pub(super) fn show(app: &App, info: &ClientInfo) -> Result<(), Failure> {
     let ClientInfo { description, quota_bytes, not_after, map_epoch } = info;
     let ClientDescription { cluster, trust_domain, root_hash, registries, account, client } = description;
     let human = || {
