@@ -15,6 +15,7 @@ pub mod input;
 pub mod job;
 pub mod keep;
 pub mod keys_out;
+pub mod mail_server;
 pub mod network;
 pub mod ports;
 pub mod process;
