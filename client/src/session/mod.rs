@@ -1,7 +1,8 @@
 //! Sessions: calls over a connection that shows no certificate, as browsers make them, and native clients that cannot show one.
 //!
 //! A [`Session`] signs a nonce of one node and is good there for at most five minutes; at half of that the next call signs in again by
-//! itself. [`Session::channel`] is what generated clients are made of.
+//! itself. [`Session::channel`] is what generated clients are made of. When the connection of a [`Bound::Connection`] session ends, so does
+//! the session: open another one.
 
 mod channel;
 mod held;
@@ -181,3 +182,6 @@ fn failed(action: &str, status: &Status) -> Error {
 fn bad_reply(what: &'static str) -> Error {
     Error::Reply { action: ACTION.to_owned(), what }
 }
+
+#[cfg(test)]
+mod tests;

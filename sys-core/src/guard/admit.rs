@@ -34,8 +34,10 @@ pub(super) struct Asking {
 
 impl Asking {
     /// The audit event of the decision about a home; `None` for the caller's own, or when the request did not get as far as naming one.
-    pub(super) fn record(&self, home: Option<HomeId>, result: Result<(), Reason>) {
-        record(Some(&self.peer), Some(&self.method), &self.caller.to_string(), home, result);
+    /// `policies` are those that decided, where some did.
+    pub(super) fn record(&self, home: Option<HomeId>, policies: Option<&str>, result: Result<(), Reason>) {
+        let decided = Decided { home, policies };
+        record(Some(&self.peer), Some(&self.method), &self.caller.to_string(), decided, result);
     }
 }
 
@@ -51,7 +53,7 @@ impl Checks {
     ) -> Result<Admitted, Reason> {
         let (method, peer) = self.addressed(request)?;
         let Authenticated { caller, kind } = self.decide(peer, method).inspect_err(|reason| {
-            record(Some(peer), Some(method), &subject(peer), None, Err(*reason));
+            record(Some(peer), Some(method), &subject(peer), Decided::default(), Err(*reason));
         })?;
         if let MethodRule::Check(_) = method.rule {
             return Ok(Admitted::Policy(Arc::new(Asking {
@@ -62,7 +64,7 @@ impl Checks {
             })));
         }
         let name = if kind == CallerKind::Module { subject(peer) } else { caller.to_string() };
-        record(Some(peer), Some(method), &name, None, Ok(()));
+        record(Some(peer), Some(method), &name, Decided::default(), Ok(()));
         Ok(Admitted::Handler(caller))
     }
 
@@ -75,14 +77,14 @@ impl Checks {
         let path = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let method = if path.len() <= MAX_METHOD_PATH_BYTES { self.rules.find(path) } else { None };
         let Some(method) = method else {
-            record(peer, None, "-", None, Err(Reason::UnknownMethod));
+            record(peer, None, "-", Decided::default(), Err(Reason::UnknownMethod));
             return Err(Reason::UnknownMethod);
         };
         let Some(peer) = peer else {
             tracing::error!(
                 "the listener tells nothing about its connections: a server was put together wrongly"
             );
-            record(None, Some(method), "-", None, Err(Reason::Internal));
+            record(None, Some(method), "-", Decided::default(), Err(Reason::Internal));
             return Err(Reason::Internal);
         };
         Ok((method, peer))
@@ -93,7 +95,9 @@ impl Checks {
         if asking.session.as_ref().is_some_and(|session| !session.is_open()) {
             return Err(Reason::SessionUnknown);
         }
-        self.decide(&asking.peer, &asking.method).map(|_| ())
+        let now = self.decide(&asking.peer, &asking.method)?;
+        // Whoever was somebody does not go on as nobody: the call was let in for him.
+        if now.caller == asking.caller { Ok(()) } else { Err(Reason::IdentityExpired) }
     }
 
     fn decide(&self, peer: &Peer, method: &Method) -> Result<Authenticated, Reason> {
@@ -114,7 +118,7 @@ impl Checks {
 
 /// The audit event of a session that does not hold.
 pub(super) fn record_no_session(peer: &Peer, method: &Method, reason: Reason) {
-    record(Some(peer), Some(method), &subject(peer), None, Err(reason));
+    record(Some(peer), Some(method), &subject(peer), Decided::default(), Err(reason));
 }
 
 /// Whom the connection claims to be, for the audit of a refusal.
@@ -124,12 +128,19 @@ fn subject(peer: &Peer) -> String {
         .map_or_else(|| "anonymous".to_owned(), |identity| identity.spiffe.subject.to_string())
 }
 
+/// What a decision under a check was about, and what it follows from.
+#[derive(Default)]
+struct Decided<'a> {
+    home: Option<HomeId>,
+    policies: Option<&'a str>,
+}
+
 /// Writes the audit event. Of an unknown method nothing is repeated: the path is the stranger's text.
 fn record(
     peer: Option<&Peer>,
     method: Option<&Method>,
     caller: &str,
-    home: Option<HomeId>,
+    Decided { home, policies }: Decided<'_>,
     result: Result<(), Reason>,
 ) {
     let home = home.map(tracing::field::debug);
@@ -138,11 +149,11 @@ fn record(
     let address = peer.map(|peer| tracing::field::display(peer.addr));
     match result {
         Ok(()) => {
-            tracing::info!(target: "audit", decision = "allow", rule, method = path, caller, home, address)
+            tracing::info!(target: "audit", decision = "allow", rule, policies, method = path, caller, home, address)
         }
         Err(reason) => {
             let reason = reason.code();
-            tracing::info!(target: "audit", decision = "deny", rule, method = path, caller, home, address, reason);
+            tracing::info!(target: "audit", decision = "deny", rule, policies, method = path, caller, home, address, reason);
         }
     }
 }

@@ -30,3 +30,6 @@ pub(crate) const WINDOW: u64 = 64;
 
 /// How long the body of a signed request may take: nothing is decided before it is whole.
 pub(crate) const BODY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Largest request of a stranger to sign in: a chain of four certificates, and room.
+pub(crate) const MAX_SIGN_IN_BYTES: usize = 32 * 1024;

@@ -6,9 +6,9 @@ use holdfast_keys::hash::sha256;
 use holdfast_proto::session as names;
 use http::{HeaderMap, HeaderName, HeaderValue, header::ORIGIN};
 
-const SESSION: HeaderName = HeaderName::from_static(names::SESSION);
-const COUNTER: HeaderName = HeaderName::from_static(names::COUNTER);
-const SIGNATURE: HeaderName = HeaderName::from_static(names::SIGNATURE);
+static SESSION: HeaderName = HeaderName::from_static(names::SESSION);
+static COUNTER: HeaderName = HeaderName::from_static(names::COUNTER);
+static SIGNATURE: HeaderName = HeaderName::from_static(names::SIGNATURE);
 
 /// Digits of the largest counter.
 const MAX_COUNTER_DIGITS: usize = 20;
@@ -29,7 +29,7 @@ impl SessionId {
 
 /// Whether a request is made in a session, or claims to be.
 pub(crate) fn is_presented(headers: &HeaderMap) -> bool {
-    headers.contains_key(SESSION)
+    headers.contains_key(&SESSION)
 }
 
 /// Which session.

@@ -11,7 +11,7 @@ use holdfast_proto::session::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{SessionSettings, Sessions, live::Session, sessions::Opened};
+use super::{SessionSettings, Sessions, limits::MAX_SIGN_IN_BYTES, live::Session, sessions::Opened};
 use crate::errors::Refusal;
 
 /// The service.
@@ -19,7 +19,7 @@ pub(crate) struct SessionsService(Sessions);
 
 impl SessionsService {
     pub(crate) fn server(sessions: Sessions) -> sessions_server::SessionsServer<Self> {
-        sessions_server::SessionsServer::new(Self(sessions))
+        sessions_server::SessionsServer::new(Self(sessions)).max_decoding_message_size(MAX_SIGN_IN_BYTES)
     }
 }
 

@@ -38,6 +38,10 @@ async fn a_stream_ends_with_its_session() {
     world.bans.replace([BanSubject::Client(CLIENT)].into()).unwrap();
     assert_eq!(end_of(stream).await, Reason::Banned);
     world.bans.replace([].into()).unwrap();
+
+    let (_, stream) = open().await;
+    world.pass(300_000);
+    assert_eq!(end_of(stream).await, Reason::IdentityExpired, "also where strangers may call");
 }
 
 #[tokio::test]
