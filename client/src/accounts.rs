@@ -1,7 +1,7 @@
 //! Accounts: their states, and roles that hold everywhere. Who may change which is the cluster's to say, from what is true at that moment.
 
 use holdfast_certs::Dialed;
-use holdfast_domain::{AccountId, Role};
+use holdfast_domain::{AccountId, Reason, Role};
 use holdfast_keys::{OneTime, devices::Claim};
 use holdfast_proto::registry::v1::{self as pb, accounts_client::AccountsClient};
 use tonic::{Response, Status, transport::Channel};
@@ -44,9 +44,9 @@ impl Accounts<'_> {
     /// # Errors
     /// See [`Error`].
     pub async fn disable(&self, account: AccountId) -> Result<(), Error> {
-        let request = request(account);
-        self.change("disable an account", |mut to, request| async move { to.disable(request).await }, request)
-            .await
+        let call = |mut to: AccountsClient<Channel>, request| async move { to.disable(request).await };
+        let ended = self.change("disable an account", call, request(account)).await;
+        self.ended(account, ended).await
     }
 
     /// Gives them back.
@@ -64,9 +64,19 @@ impl Accounts<'_> {
     /// # Errors
     /// See [`Error`].
     pub async fn delete(&self, account: AccountId) -> Result<(), Error> {
-        let request = request(account);
-        self.change("delete an account", |mut to, request| async move { to.delete(request).await }, request)
-            .await
+        let call = |mut to: AccountsClient<Channel>, request| async move { to.delete(request).await };
+        let ended = self.change("delete an account", call, request(account)).await;
+        self.ended(account, ended).await
+    }
+
+    /// Whoever ends his own account may be out before he hears of it.
+    async fn ended(&self, account: AccountId, ended: Result<(), Error>) -> Result<(), Error> {
+        let refused = matches!(&ended, Err(Error::Refused { reason, .. }) if *reason != Reason::Banned);
+        if account == self.0.credential().description().account && !refused {
+            self.0.unless_out(ended).await
+        } else {
+            ended
+        }
     }
 
     /// Gives an account a role that holds everywhere, or takes it.

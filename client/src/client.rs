@@ -156,6 +156,16 @@ impl Client {
         &self.credential
     }
 
+    /// What became of a call by which this client ended its own rights: they may be gone before the answer came.
+    pub(crate) async fn unless_out(&self, ended: Result<(), Error>) -> Result<(), Error> {
+        let Err(error) = ended else { return Ok(()) };
+        let Self { credential, .. } = self;
+        match renew(&self.strangers(), credential.description(), credential.key(), credential.trust()).await {
+            Err(Error::Refused { reason: Reason::NotFound | Reason::Banned, .. }) => Ok(()),
+            _ => Err(error),
+        }
+    }
+
     /// The registries, as somebody without a certificate sees them: ours may have expired, and the key itself proves who we are.
     pub(crate) fn strangers(&self) -> Registries {
         let dialer = Dialer::new(self.credential.trust().live(), None);

@@ -108,11 +108,16 @@ impl Devices<'_> {
     /// # Errors
     /// See [`Error`].
     pub async fn revoke(&self, device: ClientId) -> Result<(), Error> {
-        self.change("revoke a key", Change::Revoke(device), |mut client, _, signature| async move {
+        let call = |mut client: ClientsClient<Channel>, _, signature| async move {
             let client_id = device.as_bytes().to_vec().into();
             client.revoke_device(pb::RevokeDeviceRequest { client_id, signature }).await
-        })
-        .await
+        };
+        let revoked = self.change("revoke a key", Change::Revoke(device), call).await;
+        if device == self.0.credential().description().client {
+            self.0.unless_out(revoked).await
+        } else {
+            revoked
+        }
     }
 
     /// Whoever holds `recovery` may replace all keys of the account, once. Replaces the one before.

@@ -39,8 +39,13 @@ impl Client {
         let chain = match renew(&strangers, new.description(), new.key(), new.trust()).await {
             // Not asked for yet, or the answer of an earlier try was lost on the way there.
             Err(Error::Refused { reason: Reason::NotFound, .. }) => {
-                self.ask(&new).await?;
-                renew(&strangers, new.description(), new.key(), new.trust()).await?
+                let asked = self.ask(&new).await;
+                let renewed = renew(&strangers, new.description(), new.key(), new.trust()).await;
+                // The old key's connections are closed as it ends, maybe before the answer came: the new one knows better.
+                match (asked, renewed) {
+                    (_, Ok(chain)) => chain,
+                    (Err(error), Err(_)) | (Ok(()), Err(error)) => return Err(error),
+                }
             }
             other => other?,
         };

@@ -64,6 +64,24 @@ impl Cluster {
         Ok(Client::open_offline(context, patience)?)
     }
 
+    /// Where the cluster is and where a context's key goes, for commands that make a key.
+    ///
+    /// # Errors
+    /// The cluster was not founded yet.
+    pub fn place_of(&self, context: &str) -> anyhow::Result<Vec<String>> {
+        let mut arguments = vec!["--root-hash".to_owned(), self.founded()?.root_hash.clone()];
+        arguments.extend(["--credential".to_owned(), self.credential_of(context).display().to_string()]);
+        for registry in self.registries() {
+            arguments.extend(["--registry".to_owned(), registry]);
+        }
+        Ok(arguments)
+    }
+
+    /// The same account on another device, whose context is there or will be.
+    pub fn device_of(&self, account: &Account, context: &str) -> Account {
+        Account { context: context.to_owned(), id: account.id, holdfast: self.holdfast() }
+    }
+
     /// Where a client's key is.
     pub fn credential_of(&self, context: &str) -> PathBuf {
         self.path("accounts").join(context)
