@@ -98,5 +98,5 @@ pub const ADMITTED_MS: u64 = 12 * 3_600_000 - 5 * 60_000;
 /// How often a row is read again when somebody else was faster.
 pub const MAX_RACES: usize = 8;
 
-/// Organisations that one account makes: their homes are gibibytes.
-pub const ORGANISATIONS_MADE: Rate = Rate { burst: 8, every: Duration::from_secs(3600) };
+/// Organisations that one account makes at one node: their homes are gibibytes, and nobody's quota counts them together.
+pub const ORGANISATIONS_MADE: Rate = Rate { burst: 64, every: Duration::from_secs(3600) };

@@ -8,7 +8,7 @@ use holdfast_accounts_api::{
         ListProjectsRequest, Membership, Organisation, Project, ProjectName, RenameProjectRequest,
     },
 };
-use holdfast_domain::{ProjectId, Reason, Sha256Hash};
+use holdfast_domain::{ProjectId, Reason};
 use holdfast_sys_core::{
     Refusal,
     gate::Context,
@@ -25,21 +25,15 @@ use crate::{
 pub(crate) async fn create(context: &Context, request: CreateProjectRequest) -> Result<Project, Refusal> {
     let CreateProjectRequest { route: _, name } = request;
     let name = Name::parse(name)?.into_text();
-    let (projects, id) = (context.table::<Project>()?, new_id(context)?);
-    match projects.get(&key(id)?).await {
-        Ok(made) => return Ok(made.into_answer()),
-        Err(QueryError::NotFound { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
+    let (projects, names) = (context.table::<Project>()?, context.table_for::<ProjectName>("take")?);
     let organisations = context.table_for::<Organisation>("get")?;
     let home = organisation(context)?;
     let within = open(&organisations, home).await?;
-    if up_to(MAX_PROJECTS, &context.table_for::<Project>("list")?, &By::Everything).await?.len()
-        >= MAX_PROJECTS
-    {
-        return Err(Refusal::new(Reason::TooMany).because("the organisation has as many projects as it can"));
+    // Where the name is taken, the commit says why: maybe by this very command.
+    if named(&names, &name).await?.is_none() {
+        must_have_room(context).await?;
     }
-    let id_bytes = Bytes::copy_from_slice(id.as_bytes());
+    let id_bytes = Bytes::copy_from_slice(new_id()?.as_bytes());
     let row = Project {
         id: id_bytes.clone(),
         name: name.clone(),
@@ -49,18 +43,40 @@ pub(crate) async fn create(context: &Context, request: CreateProjectRequest) -> 
     let mut batch = context.batch()?;
     batch.require(&organisations, &key(home)?, within.version())?;
     batch.insert(&projects, &row)?;
-    batch.insert(&context.table_for("take")?, &ProjectName { name, project: id_bytes })?;
-    batch.commit().await?;
-    Ok(row)
+    batch.insert(&names, &ProjectName { name: name.clone(), project: id_bytes })?;
+    match batch.commit().await? {
+        Committed::Applied => Ok(row),
+        Committed::Duplicate => {
+            let gone = || Refusal::new(Reason::NotFound).because("it was made, and then deleted or renamed");
+            let made = named(&names, &name).await?.ok_or_else(gone)?;
+            Ok(projects.get(&key(project(&made.project)?)?).await?.into_answer())
+        }
+    }
 }
 
-/// The same for all tries of one command, and nobody's choice.
-fn new_id(context: &Context) -> Result<ProjectId, Refusal> {
-    let (home, account, command) = (organisation(context)?, context.account()?, context.command()?);
-    let hash = Sha256Hash::of(format!("accounts/project/v1 {home} {account} {command}").as_bytes());
-    let mut id = [0; ProjectId::LEN];
-    id.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
-    Ok(ProjectId::new(id))
+async fn must_have_room(context: &Context) -> Result<(), Refusal> {
+    let projects = context.table_for::<Project>("list")?;
+    if up_to(MAX_PROJECTS, &projects, &By::Everything).await?.len() < MAX_PROJECTS {
+        Ok(())
+    } else {
+        Err(Refusal::new(Reason::TooMany).because("the organisation has as many projects as it can"))
+    }
+}
+
+/// Which project has a name.
+async fn named(names: &Table<ProjectName>, name: &str) -> Result<Option<ProjectName>, Refusal> {
+    match names.get(&name_key(name)?).await {
+        Ok(stored) => Ok(Some(stored.into_row())),
+        Err(QueryError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Drawn anew in each try, so that no command brings back the id of a project that is gone, and what it had in other modules.
+fn new_id() -> Result<ProjectId, Refusal> {
+    let bytes =
+        holdfast_keys::random_array().map_err(|error| Refusal::new(Reason::Internal).because(error))?;
+    Ok(ProjectId::new(bytes))
 }
 
 pub(crate) async fn list(

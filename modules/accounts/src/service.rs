@@ -1,5 +1,7 @@
 //! The service: each request to its operation, with what the gate opened for it.
 
+use std::{sync::Arc, time::Instant};
+
 use holdfast_accounts_api::v1::{
     CreateProjectRequest, CreateRequest, DeleteProjectRequest, DeleteReply, DeleteRequest, GetRequest,
     ListMembersReply, ListMembersRequest, ListProjectsReply, ListProjectsRequest, Organisation, Project,
@@ -7,18 +9,26 @@ use holdfast_accounts_api::v1::{
     RenameRequest, TransferOwnerRequest,
     organisations_server::{Organisations, OrganisationsServer},
 };
-use holdfast_sys_core::gate::Context;
+use holdfast_domain::{AccountId, Reason};
+use holdfast_sys_core::{Refusal, attempts::Attempts, gate::Context};
 use tonic::{Request, Response, Status};
 
-use crate::{limits::MAX_REQUEST_BYTES, member, organisation, project};
+use crate::{
+    limits::{MAX_REQUEST_BYTES, ORGANISATIONS_MADE},
+    member, organisation, project,
+};
 
 /// The service.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct OrganisationsService;
+#[derive(Clone)]
+pub struct OrganisationsService {
+    /// Organisations that accounts made lately, at this node.
+    made: Arc<Attempts<AccountId>>,
+}
 
 /// The service to mount on a server.
 pub fn server() -> OrganisationsServer<OrganisationsService> {
-    OrganisationsServer::new(OrganisationsService).max_decoding_message_size(MAX_REQUEST_BYTES)
+    let made = Arc::new(Attempts::new(ORGANISATIONS_MADE));
+    OrganisationsServer::new(OrganisationsService { made }).max_decoding_message_size(MAX_REQUEST_BYTES)
 }
 
 /// Runs an operation on a request, in the request's context.
@@ -32,6 +42,9 @@ macro_rules! operation {
 #[tonic::async_trait]
 impl Organisations for OrganisationsService {
     async fn create(&self, request: Request<CreateRequest>) -> Result<Response<Organisation>, Status> {
+        let account = Context::of(&request)?.account()?;
+        let counted = self.made.take(account, Instant::now());
+        counted.map_err(|_| Refusal::new(Reason::RateLimited).because("organisations made"))?;
         operation!(request => organisation::create)
     }
 

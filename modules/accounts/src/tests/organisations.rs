@@ -131,3 +131,13 @@ async fn only_the_owner_ends_it() {
     assert_eq!(reason(ben.delete().await), Reason::NotFound);
     assert_eq!(reason(desk.person(3).delete().await), Reason::NotPermitted);
 }
+
+#[tokio::test]
+async fn one_account_does_not_make_organisations_without_end() {
+    let desk = Desk::new().await;
+    for number in 0..64 {
+        desk.person(1).at(OrgId::new([number; 16])).create("Acme").await.unwrap();
+    }
+    assert_eq!(reason(desk.person(1).at(OrgId::new([64; 16])).create("Acme").await), Reason::RateLimited);
+    desk.person(2).at(OrgId::new([64; 16])).create("Acme").await.unwrap();
+}

@@ -110,3 +110,17 @@ async fn users_and_guests_look_on() {
         assert_eq!(reason(ben.delete_project(&project).await), Reason::NotPermitted);
     }
 }
+
+#[tokio::test]
+async fn a_command_that_made_a_project_does_not_bring_it_back() {
+    let desk = Desk::with_organisation().await;
+    let ann = desk.person(1);
+    let request = CreateProjectRequest { route: ann.route(), name: "P".to_owned() };
+    let made = ann.client().create_project(request.clone()).await.unwrap().into_inner();
+    while !ann.delete_project(&made).await.unwrap() {}
+    assert_eq!(reason(ann.client().create_project(request.clone()).await), Reason::NotFound);
+    assert_eq!(ann.projects().await.unwrap(), [""; 0]);
+    // And where the command was forgotten, it makes another one.
+    let again = CreateProjectRequest { route: ann.route(), ..request };
+    assert_ne!(ann.client().create_project(again).await.unwrap().into_inner().id, made.id);
+}
