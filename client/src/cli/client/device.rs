@@ -26,6 +26,8 @@ const MAX_WISH_FILE: u64 = 4096;
 
 const REQUEST: &str = "\
 A device never shares another one's key: it makes its own, and a device that is in adds it.
+
+Example:
   1. here:             holdfast client device request --registry .. --root-hash .. --account ACCOUNT --out request
   2. carry the file to a device of the account; nothing in it is secret, and compare the key that both show
   3. there:            holdfast client device add request
@@ -34,7 +36,10 @@ ACCOUNT is what `holdfast client show` prints there.";
 
 const REVOKE: &str = "\
 It holds everywhere within two seconds, also for what the key has open. The last key of an account stays: delete the account instead
-(`holdfast account delete me`). CLIENT is what `holdfast client device list` prints.";
+(`holdfast account delete me`). CLIENT is what `holdfast client device list` prints.
+
+Example:
+  holdfast client device revoke CLIENT";
 
 const RECOVERY_NEW: &str = "\
 Whoever holds the file can replace all keys of the account by his own, once: print it or put it where you keep such things, away from
