@@ -24,7 +24,7 @@ use holdfast_client::{
 };
 use holdfast_domain::{NodeId, Reason, Sha256Hash, UnixMs};
 use holdfast_files_api::v1::{
-    AppendRequest, BeginRequest, ListRequest, PutSmallRequest, files_client::FilesClient,
+    AppendRequest, BeginRequest, GetRequest, ListRequest, PutSmallRequest, files_client::FilesClient,
 };
 use holdfast_integration_tests::{
     adversary::reason,
@@ -106,6 +106,17 @@ fn a_client_without_a_certificate_on_its_connection_signs_in_works_and_signs_out
             let mut files = FilesClient::new(session.channel());
             files.put_small(small(home(&client).await.1, name, b"of ann")).await.unwrap();
             assert!(names(&client, &session).await.contains(&name.to_owned()));
+            let request = GetRequest {
+                route: Some(home(&client).await.1),
+                name: Bytes::from_static(name.as_bytes()),
+                offset: 0,
+            };
+            let mut replies = files.get(request).await.unwrap().into_inner();
+            let mut content = Vec::new();
+            while let Some(reply) = replies.message().await.unwrap() {
+                content.extend_from_slice(&reply.data);
+            }
+            assert_eq!(content, b"of ann");
             // At once, out of order: a page does that.
             let calls = (0..32).map(|_| names(&client, &session));
             futures::future::join_all(calls).await;

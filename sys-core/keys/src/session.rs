@@ -88,6 +88,24 @@ mod tests {
 
     use super::*;
 
+    /// Pages in browsers make the same bytes with code of their own.
+    #[test]
+    fn frozen_messages_are_made_again() {
+        let (cluster, node) = (ClusterId::new([1; 16]), NodeId::new([2; 16]));
+        let opening =
+            |binding| SessionOpening { cluster, node, nonce: &[3; 32], binding, expires: UnixMs(4) };
+        let (session, path, body) = (&[5; 32], "/a.B/C", b"\0\0\0\0\0".as_slice());
+        let request = SessionRequest { cluster, node, session, path, body, counter: 6 };
+        let lines = [
+            opening(SessionBinding::Connection(&[7; 32])).message(),
+            opening(SessionBinding::Origin("https://app.example.com")).message(),
+            request.message(),
+        ]
+        .map(hex::encode);
+        let frozen: Vec<_> = include_str!("../frozen/session-1.hex").lines().collect();
+        assert_eq!(lines.to_vec(), frozen);
+    }
+
     #[test]
     fn every_part_changes_the_message_of_an_opening() {
         let base = SessionOpening {

@@ -179,6 +179,7 @@ impl http_body::Body for Replay {
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt as _, StreamBody};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -216,6 +217,36 @@ mod tests {
             let refusal = super::route(body(&case, 3)).await.err().unwrap();
             assert_eq!(refusal.reason(), Reason::Malformed, "{case:?}");
         }
+    }
+
+    proptest! {
+        #[test]
+        fn a_signed_body_is_exactly_one_message(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..20),
+                prop::collection::vec(any::<u8>(), 0..40).prop_map(|message| framed(&message)),
+                (prop::collection::vec(any::<u8>(), 0..9), 0usize..9).prop_map(|(message, more)| {
+                    [framed(&message), vec![0; more]].concat()
+                }),
+            ],
+            cut in 1usize..9,
+        ) {
+            let is_one = bytes.len() >= 5 && bytes == framed(&bytes[5..]);
+            let read = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+                .block_on(super::whole(body(&bytes, cut), PATIENCE));
+            prop_assert_eq!(read.as_ref().ok().map(|read| &read[..]), is_one.then_some(&bytes[..]));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signed_body_does_not_take_for_ever_and_is_not_collected_beyond_its_message() {
+        let pending = StreamBody::new(futures::stream::pending::<Result<Frame<Bytes>, Status>>());
+        let late = super::whole(Body::new(pending), Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(late.reason(), Reason::Malformed);
+        let endless =
+            futures::stream::repeat_with(|| Ok::<_, Status>(Frame::data(Bytes::from(framed(b"x")))));
+        let refused = super::whole(Body::new(StreamBody::new(endless)), PATIENCE).await.unwrap_err();
+        assert_eq!(refused.reason(), Reason::Malformed);
     }
 
     #[tokio::test]

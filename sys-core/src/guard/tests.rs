@@ -161,6 +161,22 @@ async fn a_listener_that_proves_nothing_lets_nobody_in() {
 }
 
 #[tokio::test]
+async fn where_there_are_no_sessions_none_is_known() {
+    let mut setup = setup();
+    let node = SpiffeSubject::Node(NodeId::new([1; 16]));
+    for (peer, expected) in
+        [(peer(None), Reason::SessionUnknown), (peer(Some(identity(node, None))), Reason::Malformed)]
+    {
+        let mut request = Request::builder().method("POST").uri(BOOTSTRAP).body(Body::empty()).unwrap();
+        request.headers_mut().insert("holdfast-session", http::HeaderValue::from_static("x"));
+        request.extensions_mut().insert(peer);
+        let response = setup.guarded.call(request).await.unwrap();
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(Refusal::from_status(&status).unwrap().reason(), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_ban_is_checked_for_every_call_and_public_methods_are_no_way_round() {
     let mut setup = setup();
     let node = NodeId::new([1; 16]);
