@@ -95,3 +95,15 @@ pub const MAX_DATA_ROWS: usize = 100;
 
 /// Largest file of a module server's descriptors or policies.
 pub const MAX_DESCRIPTOR_BYTES: u64 = 4 << 20;
+
+/// Homes whose version is kept; about 50 bytes each.
+pub const MAX_KEPT_VERSIONS: usize = 20_000;
+
+/// Time after which a home is asked for its version again.
+pub const VERSION_TTL: Duration = Duration::from_secs(5);
+
+/// How long a call waits while its home is migrated.
+pub const MIGRATION_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Rows that a migration looks at together.
+pub const MIGRATION_PAGE: usize = 64;

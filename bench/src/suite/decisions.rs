@@ -125,6 +125,7 @@ fn notes(name: &str, policies: &str) -> anyhow::Result<Policies> {
     let module = ModuleSchema {
         name: name.to_owned(),
         tablespace: name.to_owned(),
+        version: 1,
         entities: vec![entity],
         methods: [("/notes.v1.Notes/Get".to_owned(), MethodRule::Check(get()))].into(),
         screens: Vec::new(),

@@ -120,6 +120,29 @@ fn a_hostile_module_server_gets_nothing_but_its_callers_rows() {
         .filter(|(_, outcome)| !outcome.as_str().unwrap().starts_with("refused: "))
         .collect();
     assert!(open.is_empty(), "{open:#?}");
+    // Refused by whoever should, and not for want of a connection.
+    for (name, outcome) in &attempts {
+        let outcome = outcome.as_str().unwrap_or_default();
+        assert!(
+            !["UNAVAILABLE", "INTERNAL", "UNKNOWN", "refused: Connection"]
+                .iter()
+                .any(|word| outcome.contains(word)),
+            "{name}: {outcome}"
+        );
+    }
+    for (name, how) in [
+        ("grant ended", "PERMISSION_DENIED: The grant"),
+        ("row of another", "NOT_FOUND"),
+        ("change overwrite", "NOT_FOUND"),
+        ("change in another's name", "PERMISSION_DENIED"),
+        ("the node's /proc mem", "PermissionError"),
+        ("ptrace", "PermissionError"),
+        ("the other module's rows", "PermissionError"),
+        ("registry /holdfast.registry.v1.Directory/Watch", "an answer without a message"),
+        ("node /holdfast.data.v1.Data/List", "an answer without a message"),
+    ] {
+        assert!(attempts[name].as_str().unwrap().contains(how), "{name}: {}", attempts[name]);
+    }
     assert_eq!(attempts["own"], serde_json::json!(["mine"]));
     assert!(!report.contains(CANARY) && !world.vault.log_tail().contains(CANARY));
     // What it tried is on record, and the node serves on.

@@ -20,7 +20,9 @@ pub(super) fn assemble(all: &Gathered) -> Result<BTreeMap<String, Arc<ModuleSche
             continue;
         };
         let first = *modules.entry(&service.package).or_insert(module);
-        if (&first.name, &first.tablespace) != (&module.name, &module.tablespace) {
+        if (&first.name, &first.tablespace, first.version)
+            != (&module.name, &module.tablespace, module.version)
+        {
             return Err(DeclareError::Differ(service.package.clone()));
         }
     }
@@ -64,10 +66,11 @@ fn no_checks(name: &str, service: &Service) -> Result<(), DeclareError> {
 
 fn schema(all: &Gathered, package: &str, module: &pb::Module) -> Result<ModuleSchema, DeclareError> {
     // Screens are those of all services, not of the first one only.
-    let pb::Module { name, tablespace, screens: _ } = module;
+    let pb::Module { name, tablespace, screens: _, version } = module;
     let mut schema = ModuleSchema {
         name: name.clone(),
         tablespace: tablespace.clone(),
+        version: (*version).max(1),
         entities: entities(all, package)?,
         methods: BTreeMap::new(),
         screens: Vec::new(),

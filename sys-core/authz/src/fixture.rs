@@ -41,6 +41,7 @@ pub(crate) fn notes() -> ModuleSchema {
     ModuleSchema {
         name: "notes".to_owned(),
         tablespace: "notes".to_owned(),
+        version: 1,
         entities: vec![note, folder],
         methods: methods
             .map(|(action, entity)| {

@@ -138,6 +138,8 @@ pub struct ModuleSchema {
     pub name: String,
     /// The tablespace of its data, unique in a node for ever.
     pub tablespace: String,
+    /// How its rows are to be read; 1 at first. Homes of earlier versions are migrated when they are opened.
+    pub version: u32,
     /// Its entities.
     pub entities: Vec<EntitySchema>,
     /// Its methods, by full path (`/package.Service/Method`).

@@ -5,8 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use holdfast_authz::{Policies, PolicyError};
 use holdfast_domain::{MethodRule, ModuleSchema};
 
-use super::{StandingSource, scopes::Scopes};
-use crate::{module::PartitionHost, rules::RuleTable};
+use super::{
+    StandingSource,
+    migrate::{Migration, Migrations},
+    scopes::Scopes,
+};
+use crate::{module::PartitionHost, query::Kind, rules::RuleTable};
 
 /// What a module needs to be served, beside its services.
 #[derive(Clone)]
@@ -25,18 +29,30 @@ pub struct Gated {
 pub(crate) struct Given {
     gated: Gated,
     server: bool,
+    steps: Vec<(Migration, &'static dyn Kind)>,
 }
 
 impl From<Gated> for Given {
     fn from(gated: Gated) -> Self {
-        Self { gated, server: false }
+        Self { gated, server: false, steps: Vec::new() }
     }
 }
 
 impl Given {
     /// A module that is a server of its own: policies are told that it acts for the caller.
     pub(crate) const fn server(gated: Gated) -> Self {
-        Self { gated, server: true }
+        Self { gated, server: true, steps: Vec::new() }
+    }
+
+    /// The module's name.
+    pub(crate) const fn module(&self) -> &'static str {
+        self.gated.module
+    }
+
+    /// With the ways from earlier versions.
+    pub(crate) fn migrated(mut self, steps: Vec<(Migration, &'static dyn Kind)>) -> Self {
+        self.steps = steps;
+        self
     }
 }
 
@@ -64,9 +80,8 @@ pub enum GateError {
 /// One module's gate.
 pub(super) struct Gate {
     pub(super) module: Arc<ModuleSchema>,
-    /// The module server that acts for callers, if it is one.
-    pub(super) via: Option<&'static str>,
     pub(super) scopes: Scopes,
+    pub(super) migrations: Migrations,
     pub(super) host: Arc<dyn PartitionHost>,
     pub(super) standings: Arc<dyn StandingSource>,
 }
@@ -79,7 +94,7 @@ impl Gates {
     /// Compiles the policies of all modules that are served.
     pub(crate) fn new<G: Into<Given>>(rules: &RuleTable, given: Vec<G>) -> Result<Self, GateError> {
         let mut gates = BTreeMap::new();
-        for Given { gated, server } in given.into_iter().map(Into::into) {
+        for Given { gated, server, steps } in given.into_iter().map(Into::into) {
             let Gated { module: name, policies, host, standings } = gated;
             let served = rules.modules().iter().find(|module| module.name == name);
             let module = Arc::clone(served.ok_or_else(|| GateError::NoModule(name.to_owned()))?);
@@ -87,9 +102,9 @@ impl Gates {
                 module: name.to_owned(),
                 source: Box::new(source),
             })?;
-            let scopes = Scopes::new(&module, policies);
-            let via = server.then_some(name);
-            gates.insert(name.to_owned(), Arc::new(Gate { module, via, scopes, host, standings }));
+            let scopes = Scopes::new(&module, policies, server.then_some(name));
+            let migrations = Migrations::new(module.version, steps);
+            gates.insert(name.to_owned(), Arc::new(Gate { module, scopes, migrations, host, standings }));
         }
         let mut checked = rules.modules().iter().filter(|module| has_checks(module));
         match checked.find(|module| !gates.contains_key(&module.name)) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use holdfast_authz::{Scope, Subject};
+use holdfast_authz::Scope;
 use holdfast_domain::{
     AccountId, Check, ClientId, CommandId, GroupId, Home, HomeId, MapEpoch, MethodRule, Reason, Standing,
 };
@@ -12,6 +12,7 @@ use super::{
     Context, Gates, HomeAccess,
     context::Bound,
     gates::Gate,
+    scopes::Ruled,
     standing::{HomeStanding, standing_in},
 };
 use crate::{caller::Caller, errors::Refusal, module::RouteInfo, query::Binding, rules::Method};
@@ -32,7 +33,21 @@ struct Decided<'a> {
     account: Option<AccountId>,
     access: HomeAccess,
     standing: Standing,
-    scope: Scope,
+    ruled: Ruled,
+}
+
+/// A call that the gate does not let through.
+#[derive(Debug)]
+pub(crate) struct Denied {
+    pub(crate) refusal: Refusal,
+    /// The policies that forbid it, if it got as far as being decided by some.
+    pub(crate) policies: Option<Arc<str>>,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, policies: None }
+    }
 }
 
 impl Gates {
@@ -45,14 +60,16 @@ impl Gates {
         caller: &Caller,
         method: &Method,
         route: &Route,
-    ) -> Result<Context, Refusal> {
+    ) -> Result<Context, Denied> {
         let way = Way::try_from(route)?;
-        let Decided { gate, check, account, access, standing, scope } =
+        let Decided { gate, check, account, access, standing, ruled } =
             self.decide(caller, method, way).await?;
         let partition = gate.host.partition(&access, way.route).await?;
+        gate.migrations.ready(&*partition).await?;
         let binding = Binding::new(partition, caller.clone(), &gate.module.name, check.clone());
         let (gate, command) = (Arc::clone(gate), way.command);
-        Ok(Context(Arc::new(Bound { gate, account, standing, command, scope, binding })))
+        let Ruled { scope, policies } = ruled;
+        Ok(Context(Arc::new(Bound { gate, account, standing, command, scope, policies, binding })))
     }
 
     /// Whether a call that was let in is decided the same way now.
@@ -67,8 +84,9 @@ impl Gates {
         route: &Route,
         before: &Context,
     ) -> Result<(), Refusal> {
-        let now = self.decide(caller, method, Way::try_from(route)?).await?;
-        if now.scope == before.0.scope {
+        let now = self.decide(caller, method, Way::try_from(route)?).await;
+        let now = now.map_err(|denied| denied.refusal)?;
+        if now.ruled.scope == before.0.scope {
             Ok(())
         } else {
             Err(Refusal::new(Reason::NotReady).because("the caller's rights have changed"))
@@ -80,19 +98,20 @@ impl Gates {
         caller: &Caller,
         method: &'a Method,
         way: Way,
-    ) -> Result<Decided<'a>, Refusal> {
+    ) -> Result<Decided<'a>, Denied> {
         let (gate, check) = self.of(method)?;
         let asking = Asking::of(caller)?;
         let home = way.home_of(asking.own)?;
         let HomeStanding { standing, quota_bytes } =
             standing_in(&*gate.standings, asking.own, home, way.route).await?;
         let account = asking.own.map(|own| own.account);
-        let scope = gate.scope(&gate.subject(account, &standing), check)?;
-        if scope == Scope::Never {
-            return Err(Reason::NotPermitted.into());
+        let ruled = gate.rule(account, &standing, check)?;
+        if ruled.scope == Scope::Never {
+            let (refusal, policies) = (Reason::NotPermitted.into(), Some(ruled.policies));
+            return Err(Denied { refusal, policies });
         }
         let access = HomeAccess::granted(asking.client, home, quota_bytes);
-        Ok(Decided { gate, check, account, access, standing, scope })
+        Ok(Decided { gate, check, account, access, standing, ruled })
     }
 
     fn of<'a>(&'a self, method: &'a Method) -> Result<(&'a Arc<Gate>, &'a Check), Refusal> {
@@ -124,13 +143,14 @@ impl<'a> Asking<'a> {
 }
 
 impl Gate {
-    /// A caller, as this module's policies know him.
-    pub(super) fn subject<'a>(&self, account: Option<AccountId>, standing: &'a Standing) -> Subject<'a> {
-        Subject { account, standing, via: self.via }
-    }
-
-    pub(super) fn scope(&self, subject: &Subject<'_>, check: &Check) -> Result<Scope, Refusal> {
-        self.scopes.of(subject, check).map_err(|error| {
+    /// What a caller may do this to, and why.
+    pub(super) fn rule(
+        &self,
+        account: Option<AccountId>,
+        standing: &Standing,
+        check: &Check,
+    ) -> Result<Ruled, Refusal> {
+        self.scopes.of(account, standing, check).map_err(|error| {
             tracing::error!(module = self.module.name, error = %holdfast_domain::causes(&error), "no exact scope");
             Refusal::new(Reason::Internal).because(error)
         })

@@ -7,10 +7,12 @@ use holdfast_domain::Fields;
 use super::{
     QueryError,
     bound::{Bound, Seen},
+    kind::Kind,
+    names::Names,
 };
 use crate::{
     limits::MAX_ROW_BYTES,
-    module::{Op, Precondition, RecordKey, RowVersion},
+    module::{Op, Precondition, RecordKey, Row, RowVersion},
 };
 
 /// A row to be stored; the caller may have such a row.
@@ -116,4 +118,32 @@ impl Change {
         ops.extend(index.iter().map(|row| Op::Put { key: row.clone(), value: Vec::new() }));
         ops
     }
+}
+
+/// What turns a stored row, which may be of an earlier declaration, into another one of the same name, or into none.
+pub(crate) fn rewritten(
+    kind: &'static dyn Kind,
+    row: &Row,
+    new: Option<Vec<u8>>,
+) -> Result<Vec<Op>, QueryError> {
+    let names = Names(kind.schema());
+    let table = names.table();
+    let own = |fields: &Fields| names.of_row(fields).as_ref() == Ok(&row.key);
+    let before = kind.stored_fields(&row.value).ok().filter(own);
+    let old = before.and_then(|fields| names.stored_index_rows(&fields).ok()).unwrap_or_default();
+    let Some(value) = new else {
+        return Ok([row.key.clone()].into_iter().chain(old).map(Op::Delete).collect());
+    };
+    let fields = kind.stored_fields(&value).map_err(|source| QueryError::NewRow { table, source })?;
+    if !own(&fields) {
+        return Err(QueryError::Misuse("a step gives a row another name"));
+    }
+    if value.len() > MAX_ROW_BYTES {
+        return Err(QueryError::RowTooLarge { table, len: value.len() });
+    }
+    let index = names.index_rows(&fields)?;
+    let mut ops = vec![Op::Put { key: row.key.clone(), value }];
+    ops.extend(old.difference(&index).cloned().map(Op::Delete));
+    ops.extend(index.into_iter().map(|key| Op::Put { key, value: Vec::new() }));
+    Ok(ops)
 }

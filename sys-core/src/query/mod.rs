@@ -45,6 +45,7 @@ pub use table::{Stored, Table};
 pub use unfiltered::Unfiltered;
 
 pub(crate) use binding::Binding;
+pub(crate) use change::rewritten;
 pub(crate) use kind::Kind;
 pub(crate) use rows::{RawRow, RowChange, Rows};
 

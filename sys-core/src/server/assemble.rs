@@ -15,9 +15,10 @@ use crate::{
     authn::Authenticator,
     bans::BanList,
     clock::Clock,
-    gate::{CapabilitiesService, GateError, Gated, Gates, Given, StandingSource},
+    gate::{CapabilitiesService, GateError, Gated, Gates, Given, Migration, StandingSource},
     guard::Guard,
     module::PartitionHost,
+    query::{Kind, MessageSchema},
     remote::{ModuleServer, Remotes},
     rules::{HEALTH_SERVICE, REFLECTION_SERVICES, RuleError, RuleTable},
     session::{SessionSettings, Sessions, SessionsService},
@@ -46,6 +47,14 @@ pub enum StartError {
     /// A module whose checks nobody could decide.
     #[error("the server refuses to start: its policies are not complete")]
     Gates(#[from] GateError),
+    /// A module's version that no way leads to, or a way that leads nowhere.
+    #[error("the server refuses to start: module {module}: {problem}")]
+    Migration {
+        /// Which.
+        module: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// Descriptors that reflection cannot serve.
     #[error("reflection cannot be set up")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -62,6 +71,7 @@ pub struct Builder {
     services: BTreeSet<&'static str>,
     gated: Vec<Given>,
     remote: Vec<ModuleServer>,
+    migrations: Vec<(&'static str, &'static [Migration])>,
     sessions: Option<Sessions>,
     routes: Routes,
 }
@@ -80,6 +90,7 @@ impl PlatformServer {
             services: BTreeSet::new(),
             gated: Vec::new(),
             remote: Vec::new(),
+            migrations: Vec::new(),
             sessions: None,
             routes: Routes::default(),
         }
@@ -131,6 +142,13 @@ impl Builder {
     #[must_use]
     pub fn module(mut self, gated: Gated) -> Self {
         self.gated.push(gated.into());
+        self
+    }
+
+    /// Adds the ways of a module's rows from its earlier versions to this one.
+    #[must_use]
+    pub fn migrations(mut self, module: &'static str, steps: &'static [Migration]) -> Self {
+        self.migrations.push((module, steps));
         self
     }
 
@@ -186,9 +204,11 @@ impl Builder {
             services,
             gated,
             remote,
+            migrations,
             sessions,
             routes,
         } = self;
+        let gated = migrating(&rules, &descriptors, gated, &migrations)?;
         let gates = Gates::new(&rules, gated)?;
         let routes =
             if modules { routes.add_service(CapabilitiesService::server(gates.clone())) } else { routes };
@@ -201,6 +221,38 @@ impl Builder {
         let remotes = Remotes::new(&remote);
         Ok(PlatformServer { routes, remotes, guard, health, bans, pinned, clock, stopping })
     }
+}
+
+/// Modules with the ways from their earlier versions, each with the kind of the rows that it is about.
+fn migrating(
+    rules: &RuleTable,
+    sets: &[&[u8]],
+    gated: Vec<Given>,
+    given: &[(&'static str, &'static [Migration])],
+) -> Result<Vec<Given>, StartError> {
+    let with_steps = |one: Given| {
+        let name = one.module();
+        let Some(module) = rules.modules().iter().find(|module| module.name == name) else { return Ok(one) };
+        let wrong = |problem: String| StartError::Migration { module: name.to_owned(), problem };
+        let mut steps: Vec<(Migration, &'static dyn Kind)> = Vec::new();
+        for step in given.iter().filter(|(of, _)| *of == name).flat_map(|(_, steps)| *steps) {
+            let Migration { to, table, step: _ } = step;
+            let entity = module.entities.iter().find(|entity| entity.table == *table);
+            if entity.is_none() || !(2..=module.version).contains(to) {
+                return Err(wrong(format!("there is no version {to} above 1 of a table {table}")));
+            }
+            let kinds = sets.iter().filter_map(|set| MessageSchema::entities(set, module).ok()).flatten();
+            let kind = kinds.into_iter().find(|kind| Some(kind.entity()) == entity);
+            let kind = kind.ok_or_else(|| wrong(format!("no descriptors of the table {table}")))?;
+            // Kept for as long as the program runs, as the descriptors are.
+            steps.push((*step, Box::leak(Box::new(kind))));
+        }
+        match (2..=module.version).find(|to| !steps.iter().any(|(step, _)| step.to == *to)) {
+            Some(to) => Err(wrong(format!("no way leads to version {to}"))),
+            None => Ok(one.migrated(steps)),
+        }
+    };
+    gated.into_iter().map(with_steps).collect()
 }
 
 /// Reflection over the services that are served.
