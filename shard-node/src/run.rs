@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::Context as _;
-use holdfast_accounts::login::{LoginSettings, LoginsService};
+use holdfast_accounts::login::{LoginSettings, LoginsService, Mailer};
 use holdfast_accounts_api::v1::logins_server::LoginsServer;
 use holdfast_certs::{AcceptLimits, ClientAuth, PinnedPeers, ServerTls};
 use holdfast_consensus::{
@@ -76,8 +76,7 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     });
     let modules = module_servers(config)?;
     let data = listen_for(&modules, &member).await?;
-    let logins = logins(&registries, config)?;
-    let server = assemble(&member, &runtime, &host, &watcher, &bans, &modules, config, logins).await?;
+    let server = assemble(&member, &runtime, &host, &watcher, &bans, &modules, config).await?;
     let tls = ServerTls::new(
         member.listener_identity.clone(),
         member.trust.clone(),
@@ -160,7 +159,6 @@ async fn assemble(
     bans: &BanList,
     module_servers: &[(u32, ModuleServer)],
     config: &Config,
-    logins: LoginsServer<LoginsService>,
 ) -> anyhow::Result<PlatformServer> {
     let banned = {
         let list = bans.watch();
@@ -178,6 +176,7 @@ async fn assemble(
             trust: member.trust.clone(),
             web_origins: config.web_origins.clone(),
         });
+    let logins = logins(&runtime.keeper.registries, config)?;
     let view = watcher.view();
     let roles = Arc::new(move |account| view.borrow().global_roles.get(&account).copied());
     Ok(modules::mount(builder, host, roles, module_servers, logins).build().await?)
@@ -185,10 +184,13 @@ async fn assemble(
 
 /// Signing in with passwords, and mail if there is a server for it.
 fn logins(registries: &Registries, config: &Config) -> anyhow::Result<LoginsServer<LoginsService>> {
-    let mailer = config.mail.as_ref().map(SmtpMailer::open).transpose().context("[mail]")?;
+    let mailer: Option<Arc<dyn Mailer>> = match &config.mail {
+        Some(mail) => Some(Arc::new(SmtpMailer::open(mail).context("[mail]")?)),
+        None => None,
+    };
     let settings = LoginSettings {
         devices: Arc::new(RegistryDevices::new(registries.clone())),
-        mailer: mailer.map(|mailer| Arc::new(mailer) as _),
+        mailer,
         clock: Clock::system(),
     };
     Ok(holdfast_accounts::login::server(settings)?)

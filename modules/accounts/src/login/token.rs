@@ -29,7 +29,7 @@ impl Token {
 
     /// For the mail.
     pub(crate) fn text(&self) -> Zeroizing<String> {
-        Zeroizing::new(hex::encode(&*self.0))
+        Zeroizing::new(hex::encode(self.0.as_slice()))
     }
 }
 

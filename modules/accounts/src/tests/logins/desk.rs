@@ -113,9 +113,10 @@ impl Desk {
             standings: Arc::new(Memberships::new(Arc::<MemoryHost>::clone(&host))),
         };
         let told = Arc::clone(&world);
+        let mailer: Option<Arc<dyn Mailer>> = if mail { Some(Arc::<World>::clone(&world)) } else { None };
         let settings = LoginSettings {
             devices: Arc::<World>::clone(&world),
-            mailer: mail.then(|| Arc::<World>::clone(&world) as Arc<dyn Mailer>),
+            mailer,
             clock: Clock::new(move || UnixMs(told.now.load(Ordering::Relaxed))),
         };
         let pinned = holdfast_certs::PinnedPeers::none();
