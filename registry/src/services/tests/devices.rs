@@ -1,24 +1,26 @@
 //! Keys of an account and its rights, over the services: signatures are made by the right keys for this connection, or nothing happens.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use holdfast_certs::{Purpose, csr};
 use holdfast_domain::{
-    AccountId, BanSubject, ClientId, Home, InvitePublic, LoginId, OperatorRequest, Reason, Role, SetupPublic,
-    SpiffeSubject,
+    AccountId, BanSubject, ClientId, Home, InvitePublic, LoginId, NodeRole, OperatorRequest, Reason, Role,
+    SetupPublic, SpiffeSubject, codec,
 };
 use holdfast_keys::{
     ClientKey, Registration, Renewal, Secret32,
     devices::{Change, Claim, DeviceChange, DeviceRequest, Recovery},
 };
 use holdfast_proto::registry::v1::{
-    self as pb, AccountRequest, AddDeviceRequest, ClaimSuperAdminRequest, ClientGrant, ListAccountsRequest,
-    ListDevicesReply, ListDevicesRequest, RecoverRequest, RegisterRequest, RenewRequest, RevokeDeviceRequest,
-    RotateDeviceRequest, SetGlobalRoleRequest, SetLoginRequest, SetRecoveryRequest,
-    accounts_server::Accounts as _, clients_server::Clients as _,
+    self as pb, AccountRequest, AddDeviceRequest, ClaimSuperAdminRequest, ClientGrant, GlobalRole,
+    ListAccountsRequest, ListDevicesReply, ListDevicesRequest, RecoverRequest, RegisterRequest, RenewRequest,
+    RevokeDeviceRequest, RotateDeviceRequest, SetGlobalRoleRequest, SetLoginRequest, SetRecoveryRequest,
+    WatchEvent, WatchRequest, accounts_server::Accounts as _, clients_server::Clients as _,
+    directory_server::Directory as _,
 };
-use holdfast_registry_state::{Act, AdmitDevice, DeviceChange as Asked};
+use holdfast_registry_state::{AccountChange, Act, AdmitDevice, DeviceChange as Asked};
 use holdfast_sys_core::Caller;
 use tonic::Status;
 
@@ -26,7 +28,7 @@ use super::{
     machine::EXPORTER,
     world::{CLUSTER, HOUR, World, from, reason},
 };
-use crate::services::{accounts::AccountsService, clients::ClientsService};
+use crate::services::{accounts::AccountsService, clients::ClientsService, directory::DirectoryService};
 
 struct Device {
     account: AccountId,
@@ -373,4 +375,39 @@ async fn a_set_up_token_is_used_once_by_who_holds_it_and_roles_come_from_there()
     desk.renew(&bob).await.unwrap();
     desk.accounts.delete(from(bob.caller(), of(&bob))).await.unwrap();
     assert_eq!(reason(desk.renew(&bob).await), Reason::NotFound);
+}
+
+#[tokio::test]
+async fn watchers_hear_of_revoked_keys_of_accounts_that_ended_and_of_roles() {
+    let desk = Desk::new().await;
+    let (ann, bob, phone) = (desk.registered(1).await, desk.registered(2).await, Device::new(1, 11));
+    let directory = DirectoryService::new(Arc::clone(&desk.world.core));
+    let node = desk.world.member(NodeRole::Node).await.node();
+    let watch = directory.watch(from(Caller::Node(node), WatchRequest {})).await;
+    let mut events = watch.unwrap().into_inner();
+    let mut seen = async |what: &(dyn Fn(&WatchEvent) -> bool + Sync)| {
+        let seen = async { while !what(&events.next().await.unwrap().unwrap()) {} };
+        tokio::time::timeout(Duration::from_secs(5), seen).await.unwrap();
+    };
+    let bars = |event: &WatchEvent, subject: BanSubject| {
+        event.bans.contains(&Bytes::from(codec::encode(&subject).unwrap()))
+    };
+    desk.add(&ann, ann.adding(&EXPORTER, &phone, &desk.world)).await.unwrap();
+    desk.revoke(&ann, ann.revoking(phone.client)).await.unwrap();
+    seen(&|event| bars(event, BanSubject::Client(phone.client))).await;
+
+    let secret = ClientKey::generate().unwrap();
+    let token: SetupPublic = secret.public().into();
+    let expires = desk.world.core.now().plus_ms(HOUR);
+    desk.world.ask(OperatorRequest::SetupToken { token, expires }).await.unwrap();
+    let by = SpiffeSubject::Client(ann.client);
+    let change = async |change| desk.world.core.propose(by.clone(), Act::Account(change)).await.unwrap();
+    change(AccountChange::Claim(token)).await;
+    let held = GlobalRole { account_id: id(ann.account.as_bytes()), role: Role::SuperAdmin.number() };
+    seen(&|event| event.global_roles == [held.clone()]).await;
+
+    change(AccountChange::Disable(bob.account)).await;
+    seen(&|event| bars(event, BanSubject::Account(bob.account))).await;
+    change(AccountChange::Enable(bob.account)).await;
+    seen(&|event| !bars(event, BanSubject::Account(bob.account))).await;
 }

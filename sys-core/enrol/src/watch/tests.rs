@@ -77,4 +77,6 @@ fn a_repeated_view_is_no_news() {
     assert!(!view.is(&View { index: 5, ..View::default() }));
     let bans = [BanSubject::Node(NodeId::new([1; 16]))].into();
     assert!(!view.is(&View { bans, ..view.clone() }));
+    let global_roles = Arc::new([(AccountId::new([1; 16]), Role::Admin)].into());
+    assert!(!view.is(&View { global_roles, ..view.clone() }));
 }
