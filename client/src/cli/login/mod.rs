@@ -159,7 +159,8 @@ pub(super) async fn run(app: App, command: Command) -> Result<(), Failure> {
         Command::Remove { name } => remove(&app, &name).await,
         Command::Verify { name, email: Some(email), code_file: _ } => {
             app.client().await?.login(&name).request_verification(&email).await?;
-            let human = || format!("A code is on its way to {email}: `holdfast login verify {name}` asks for it.\n");
+            let human =
+                || format!("A code is on its way to {email}: `holdfast login verify {name}` asks for it.\n");
             app.output.print(human, || json!({ "mailed": email }))
         }
         Command::Verify { name, email: None, code_file } => {

@@ -17,7 +17,8 @@ const MAX_LINE: u64 = 1026;
 /// A password; a typed one twice where it is new.
 pub(super) fn ask_password(file: Option<&Path>, again: Option<&str>) -> Result<Password, Failure> {
     if let Some(file) = file {
-        let bytes = if file == Path::new("-") { line(file)? } else { read_secret(file).map_err(Error::from)? };
+        let bytes =
+            if file == Path::new("-") { line(file)? } else { read_secret(file).map_err(Error::from)? };
         return Ok(Password::new(without_end(bytes)));
     }
     let first = typed("Password: ")?;
