@@ -44,8 +44,11 @@ pub struct Migration {
     pub table: &'static str,
     /// A stored row of the version before, made into one of the new version under the same key; `None` deletes it. A function of the row
     /// alone: it may be asked again about a row whose commit did not happen.
-    pub step: fn(&[u8]) -> Result<Option<Vec<u8>>, NotAnEntity>,
+    pub step: Step,
 }
+
+/// From a row as stored to what becomes of it.
+pub type Step = fn(&[u8]) -> Result<Option<Vec<u8>>, NotAnEntity>;
 
 /// One module's version, and the way there.
 pub(super) struct Migrations {

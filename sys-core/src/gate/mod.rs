@@ -25,6 +25,6 @@ pub(crate) use capabilities::CapabilitiesService;
 pub use context::Context;
 pub use gates::{GateError, Gated};
 pub(crate) use gates::{Gates, Given};
-pub use migrate::Migration;
+pub use migrate::{Migration, Step};
 pub(crate) use open::Denied;
 pub use standing::{HomeStanding, OwnHomes, StandingSource, standing_table};

@@ -98,7 +98,7 @@ fn hard(_: &[u8]) -> Result<Option<Vec<u8>>, NotAnEntity> {
     Err(NotAnEntity { entity: "Note".to_owned(), detail: "no".to_owned() })
 }
 
-fn to(version: u32, step: fn(&[u8]) -> Result<Option<Vec<u8>>, NotAnEntity>) -> Migrations {
+fn to(version: u32, step: Step) -> Migrations {
     let steps = (2..=version).map(|to| (Migration { to, table: "notes", step }, kind()));
     Migrations::new(version, steps.collect())
 }
