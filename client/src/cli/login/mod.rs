@@ -63,11 +63,15 @@ pub(super) enum Command {
         password: PasswordArgs,
     },
     /// Show a login of this account
+    #[command(after_help = "Example:\n  holdfast login show ann -o json")]
     Show {
         /// Its name
         name: LoginName,
     },
     /// Set another password
+    #[command(
+        after_help = "Codes that were mailed to set one are void afterwards.\n\nExample:\n  holdfast login passwd ann"
+    )]
     Passwd {
         /// The login's name
         name: LoginName,
@@ -75,6 +79,9 @@ pub(super) enum Command {
         password: PasswordArgs,
     },
     /// Give a login up: its name is free for anybody afterwards
+    #[command(
+        after_help = "Keys that it admitted go on until their hours are over: `holdfast client device revoke` ends them.\n\nExample:\n  holdfast login remove ann"
+    )]
     Remove {
         /// Its name
         name: LoginName,
