@@ -144,6 +144,9 @@ impl State {
             return Err(Reason::TooMany);
         }
         held.insert(account, role);
+        if role >= Role::Admin {
+            self.revoke_passing(account);
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Changes of an account's keys.
 
 use holdfast_domain::{
-    AccountId, BanSubject, ClientId, HomeId, NodeId, Reason, ReplicaState, Slot, SpiffeSubject,
+    AccountId, BanSubject, ClientId, HomeId, NodeId, Reason, ReplicaState, Role, Slot, SpiffeSubject,
 };
 
 use crate::{
@@ -131,6 +131,10 @@ impl State {
             return Err(Reason::NotPermitted);
         }
         self.check_active(*account)?;
+        // Whoever decides about others comes with a key: a password that was guessed shall not open every organisation.
+        if self.people.roles.get(account) >= Some(&Role::Admin) {
+            return Err(Reason::NotPermitted);
+        }
         let now = self.clock;
         if *expires <= now || expires.since(now) > limits::MAX_LOGIN_DEVICE_MS {
             return Err(Reason::Malformed);
@@ -199,6 +203,13 @@ impl State {
             return Err(Reason::TooMany);
         }
         if all >= limits::MAX_REVOKED { Err(Reason::Overloaded) } else { Ok(()) }
+    }
+
+    /// Ends the keys of an account that its login admitted.
+    pub(crate) fn revoke_passing(&mut self, account: AccountId) {
+        let passing = |(id, _, expires): (ClientId, _, Option<_>)| expires.map(|_| id);
+        let passing: Vec<_> = self.devices(account).filter_map(passing).collect();
+        passing.into_iter().for_each(|client| self.revoke(client));
     }
 
     /// Keys of an account that stay.

@@ -194,6 +194,7 @@ impl State {
             return Err(Reason::Banned);
         }
         let acting = self.acting(by)?;
+        acting.must_stay()?;
         if acting.role < Some(Role::Admin) {
             return Err(Reason::NotPermitted);
         }

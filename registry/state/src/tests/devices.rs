@@ -1,11 +1,12 @@
 //! Keys of an account come and go; what was revoked stays out until its last leaf has ended.
 
 use holdfast_domain::{
-    AccountId, BanSubject, ClientId, GroupId, HomeId, LoginId, OperatorRequest, Reason, Slot, SpiffeSubject,
+    AccountId, BanSubject, ClientId, GroupId, HomeId, LoginId, OperatorRequest, Reason, Role, SetupPublic,
+    Slot, SpiffeSubject,
 };
 
 use super::world::{HOUR, Machine, World};
-use crate::{Act, AdmitDevice, Applied, DeviceChange, Recover, RegisterClient, State, limits};
+use crate::{AccountChange, Act, AdmitDevice, Applied, DeviceChange, Recover, RegisterClient, State, limits};
 
 pub(super) const ANN: AccountId = AccountId::new([1; 16]);
 
@@ -208,4 +209,32 @@ fn a_key_by_login_decides_nothing_and_ends_by_itself() {
     assert_eq!(refused, Err(Reason::IdentityExpired));
     admit(&mut world, here, 90, login, HOUR).unwrap();
     assert_eq!(ids(&world.state), [client(1), client(90)]);
+}
+
+#[test]
+fn whoever_decides_about_others_comes_with_a_key_that_stays() {
+    let mut world = World::with_groups();
+    (1..=2).for_each(|id| register(&mut world, id));
+    let login = login(&world, GroupId(1));
+    let here = world.holder(GroupId(1)).0;
+    change(&mut world, 1, DeviceChange::SetLogin(Some(login))).unwrap();
+    admit(&mut world, here, 50, login, HOUR).unwrap();
+    let token = SetupPublic::new([1; 32]);
+    let expires = world.now.plus_ms(HOUR);
+    world.ask(OperatorRequest::SetupToken { token, expires }).unwrap();
+    let claim = || Act::Account(AccountChange::Claim(token));
+    assert_eq!(world.act_by(by(50), claim()), Err(Reason::NotPermitted));
+    world.act_by(by(2), claim()).unwrap();
+    let set = |world: &mut World, role| {
+        let change = AccountChange::SetRole { account: ANN, role };
+        world.act_by(by(2), Act::Account(change)).unwrap();
+    };
+    set(&mut world, Some(Role::User));
+    assert_eq!(ids(&world.state), [client(1), client(50)]);
+    set(&mut world, Some(Role::Admin));
+    assert_eq!(ids(&world.state), [client(1)]);
+    assert!(barred(&world, 50));
+    assert_eq!(admit(&mut world, here, 51, login, HOUR), Err(Reason::NotPermitted));
+    set(&mut world, None);
+    assert_eq!(admit(&mut world, here, 51, login, HOUR), Ok(Applied::Done));
 }
