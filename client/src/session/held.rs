@@ -37,7 +37,7 @@ impl Held {
 
     /// Names the session.
     pub(super) fn present(&self, headers: &mut HeaderMap) {
-        insert(headers, names::SESSION, &Zeroizing::new(URL_SAFE_NO_PAD.encode(&*self.secret)));
+        insert(headers, names::SESSION, &Zeroizing::new(URL_SAFE_NO_PAD.encode(self.secret.as_slice())));
     }
 
     /// Signs a request of a page.
