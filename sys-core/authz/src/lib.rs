@@ -29,5 +29,5 @@ pub use error::{Place, PolicyError, ScopeError};
 pub use filter::{RowFilter, Test};
 pub use limits::{MAX_POLICIES, MAX_POLICY_BYTES};
 pub use policies::{Policies, Verdict};
-pub use scope::Scope;
+pub use scope::{Ruling, Scope};
 pub use subject::Subject;

@@ -14,7 +14,7 @@ use crate::{
     error::{PolicyError, ScopeError},
     residual, samples,
     schema::{self, ACCOUNT, ROLE},
-    scope::Scope,
+    scope::{Ruling, Scope},
     subject::Subject,
 };
 
@@ -104,6 +104,15 @@ impl Policies {
     ///
     /// There is no exact answer. Nothing may be shown then.
     pub fn scope(&self, caller: &Subject<'_>, check: &Check) -> Result<Scope, ScopeError> {
+        self.ruling(caller, check).map(|ruling| ruling.scope)
+    }
+
+    /// The same, and the policies that it follows from.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::scope`].
+    pub fn ruling(&self, caller: &Subject<'_>, check: &Check) -> Result<Ruling, ScopeError> {
         let Some(action) = self.action(check) else {
             let Check { action, entity, unfiltered: _ } = check;
             return Err(ScopeError::UnknownAction { action: action.clone(), entity: entity.clone() });
@@ -128,24 +137,25 @@ impl Policies {
 }
 
 /// The rows that some policy permits and none forbids.
-fn rows(response: &TpeResponse<'_>) -> Result<Scope, ScopeError> {
+fn rows(response: &TpeResponse<'_>) -> Result<Ruling, ScopeError> {
     // A policy that fails is passed over when rows are decided. One that forbids must not be.
     if let Some(policy) = response.error_permits().chain(response.error_forbids()).next() {
         return Err(ScopeError::Untranslatable { policy: policy.to_string(), what: "it fails".to_owned() });
     }
-    let mut permitted: Vec<_> = response.true_permits().map(|_| Scope::Always).collect();
-    let mut forbidden: Vec<_> = response.true_forbids().map(|_| Scope::Always).collect();
+    let mut permitted: Vec<_> = response.true_permits().map(|id| (id.to_string(), Scope::Always)).collect();
+    let mut forbidden: Vec<_> = response.true_forbids().map(|id| (id.to_string(), Scope::Always)).collect();
     for policy in response.residual_policies() {
         let left = policy.to_pst().map_err(|error| error.to_string());
         let scope = left
             .and_then(|left| residual::rows(left.body()))
             .map_err(|what| ScopeError::Untranslatable { policy: policy.id().to_string(), what })?;
+        let about = (policy.id().to_string(), scope);
         match policy.effect() {
-            Effect::Permit => permitted.push(scope),
-            Effect::Forbid => forbidden.push(scope),
+            Effect::Permit => permitted.push(about),
+            Effect::Forbid => forbidden.push(about),
         }
     }
-    Ok(Scope::all([Scope::any(permitted), Scope::any(forbidden).negated()]))
+    Ok(Ruling::of(permitted, forbidden))
 }
 
 fn engine(error: impl ToString) -> ScopeError {

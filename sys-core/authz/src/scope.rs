@@ -79,6 +79,33 @@ impl Scope {
     }
 }
 
+/// A scope, and the policies that it follows from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// The rows.
+    pub scope: Scope,
+    /// Their ids, sorted: of some rows or all of them those that permit them and those that keep others out; of no rows those that
+    /// forbid all, none where nothing is permitted in the first place.
+    pub policies: Vec<String>,
+}
+
+impl Ruling {
+    /// Of policies that permit and forbid rows.
+    pub(crate) fn of(mut permitted: Vec<(String, Scope)>, mut forbidden: Vec<(String, Scope)>) -> Self {
+        permitted.retain(|(_, rows)| *rows != Scope::Never);
+        forbidden.retain(|(_, rows)| *rows != Scope::Never);
+        let union = |of: &[(String, Scope)]| Scope::any(of.iter().map(|(_, rows)| rows.clone()));
+        let scope = Scope::all([union(&permitted), union(&forbidden).negated()]);
+        match scope {
+            Scope::Never => permitted.clear(),
+            Scope::Always | Scope::Rows(_) => {}
+        }
+        let mut policies: Vec<_> = permitted.into_iter().chain(forbidden).map(|(id, _)| id).collect();
+        policies.sort_unstable();
+        Self { scope, policies }
+    }
+}
+
 impl From<bool> for Scope {
     fn from(always: bool) -> Self {
         if always { Self::Always } else { Self::Never }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use holdfast_authz::{Scope, Subject};
-use holdfast_domain::{Check, Home, HomeId, Reason, ScreenSchema};
+use holdfast_authz::Scope;
+use holdfast_domain::{AccountId, Check, Home, HomeId, Reason, ScreenSchema, Standing};
 use holdfast_proto::module::v1::{
     Capability, Extent, GetCapabilitiesReply, GetCapabilitiesRequest, ModuleCapabilities, OpenScreen, Route,
     capabilities_server::{Capabilities, CapabilitiesServer},
@@ -54,9 +54,8 @@ impl Gates {
         let (mut modules, mut screens) = (Vec::new(), Vec::new());
         for gate in self.0.values() {
             let HomeStanding { standing, quota_bytes: _ } = standings.of(&gate.standings).await?;
-            let subject = gate.subject(Some(own.account), &standing);
-            modules.push(gate.told(&subject)?);
-            screens.extend(gate.open_screens(&subject)?);
+            modules.push(gate.told(own.account, &standing)?);
+            screens.extend(gate.open_screens(own.account, &standing)?);
         }
         Ok(GetCapabilitiesReply { modules, screens })
     }
@@ -82,20 +81,20 @@ impl<'a> Standings<'a> {
 }
 
 impl Gate {
-    fn told(&self, subject: &Subject<'_>) -> Result<ModuleCapabilities, Refusal> {
+    fn told(&self, account: AccountId, standing: &Standing) -> Result<ModuleCapabilities, Refusal> {
         let told = |(action, entity): (&str, &str)| {
             let check = Check { action: action.to_owned(), entity: entity.to_owned(), unfiltered: None };
-            let extent = extent(&self.scope(subject, &check)?).into();
+            let extent = extent(&self.rule(Some(account), standing, &check)?.scope).into();
             Ok(Capability { entity: check.entity, action: check.action, extent })
         };
         let actions = self.module.actions().into_iter().map(told).collect::<Result<_, Refusal>>()?;
         Ok(ModuleCapabilities { module: self.module.name.clone(), actions })
     }
 
-    fn open_screens(&self, subject: &Subject<'_>) -> Result<Vec<OpenScreen>, Refusal> {
+    fn open_screens(&self, account: AccountId, standing: &Standing) -> Result<Vec<OpenScreen>, Refusal> {
         let mut open = Vec::new();
         for ScreenSchema { path, title, needs, navigation } in &self.module.screens {
-            if self.scope(subject, needs)? == Scope::Never {
+            if self.rule(Some(account), standing, needs)?.scope == Scope::Never {
                 continue;
             }
             open.push(OpenScreen {

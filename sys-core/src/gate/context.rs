@@ -23,6 +23,8 @@ pub(super) struct Bound {
     pub(super) standing: Standing,
     pub(super) command: Option<CommandId>,
     pub(super) scope: Scope,
+    /// The policies that the scope follows from.
+    pub(super) policies: Arc<str>,
     pub(super) binding: Arc<Binding>,
 }
 
@@ -41,6 +43,11 @@ impl Context {
     /// `Unauthenticated` for a caller without an identity, whom only methods that are open to the anonymous meet.
     pub fn account(&self) -> Result<AccountId, Refusal> {
         self.0.account.ok_or(Reason::Unauthenticated.into())
+    }
+
+    /// The policies that let the call in.
+    pub(crate) fn policies(&self) -> &str {
+        &self.0.policies
     }
 
     /// Whose data the call is about.
@@ -152,7 +159,7 @@ impl Context {
     fn scope_for(&self, entity: &str, action: &str) -> Result<Scope, Refusal> {
         let check = Check { action: action.to_owned(), entity: entity.to_owned(), unfiltered: None };
         let Bound { gate, account, standing, .. } = &*self.0;
-        gate.scope(&gate.subject(*account, standing), &check)
+        Ok(gate.rule(*account, standing, &check)?.scope)
     }
 
     /// The name of an entity, if it is the module's own.

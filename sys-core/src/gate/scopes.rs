@@ -4,10 +4,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use holdfast_authz::{Policies, Scope, ScopeError, Subject};
+use holdfast_authz::{Policies, Ruling, Scope, ScopeError, Subject};
 use holdfast_domain::{AccountId, Check, ModuleSchema, Standing};
 
 use crate::limits::{MAX_KEPT_PROJECTS, MAX_KEPT_SCOPES};
@@ -15,41 +15,66 @@ use crate::limits::{MAX_KEPT_PROJECTS, MAX_KEPT_SCOPES};
 /// One module's policies, and what they said lately.
 pub(super) struct Scopes {
     policies: Policies,
+    /// The module server that acts for all callers, if the module is one.
+    via: Option<&'static str>,
     /// By entity, then by action.
     kept: BTreeMap<String, BTreeMap<String, Kept>>,
 }
 
-type Kept = RwLock<HashMap<(Option<AccountId>, Standing), Scope>>;
+type Kept = RwLock<HashMap<(Option<AccountId>, Standing), Ruled>>;
+
+/// What the policies say to one question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ruled {
+    pub(super) scope: Scope,
+    /// The policies that it follows from, for the record.
+    pub(super) policies: Arc<str>,
+}
+
+impl From<Ruling> for Ruled {
+    fn from(Ruling { scope, policies }: Ruling) -> Self {
+        Self { scope, policies: policies.join(", ").into() }
+    }
+}
 
 impl Scopes {
-    pub(super) fn new(module: &ModuleSchema, policies: Policies) -> Self {
+    pub(super) fn new(module: &ModuleSchema, policies: Policies, via: Option<&'static str>) -> Self {
         let mut kept: BTreeMap<String, BTreeMap<String, Kept>> = BTreeMap::new();
         for (action, entity) in module.actions() {
             kept.entry(entity.to_owned()).or_default().insert(action.to_owned(), Kept::default());
         }
-        Self { policies, kept }
+        Self { policies, via, kept }
     }
 
-    /// The rows that a caller may do this to.
+    /// The rows that a caller may do this to, and why.
     ///
     /// # Errors
     /// There is no exact answer; nothing may be shown then.
-    pub(super) fn of(&self, subject: &Subject<'_>, check: &Check) -> Result<Scope, ScopeError> {
+    pub(super) fn of(
+        &self,
+        account: Option<AccountId>,
+        standing: &Standing,
+        check: &Check,
+    ) -> Result<Ruled, ScopeError> {
+        let ask = || {
+            let subject = Subject { account, standing, via: self.via };
+            self.policies.ruling(&subject, check).map(Ruled::from)
+        };
         let kept = self.kept.get(&check.entity).and_then(|actions| actions.get(&check.action));
-        let small = subject.via.is_none() && subject.standing.projects.len() <= MAX_KEPT_PROJECTS;
-        let (Some(kept), true) = (kept, small) else { return self.policies.scope(subject, check) };
-        let key = (subject.account, subject.standing.clone());
-        if let Some(scope) = kept.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(scope.clone());
+        let small = standing.projects.len() <= MAX_KEPT_PROJECTS;
+        let (Some(kept), true) = (kept, small) else { return ask() };
+        let key = (account, standing.clone());
+        if let Some(ruled) = kept.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(ruled.clone());
         }
-        let scope = self.policies.scope(subject, check)?;
+        let ruled = ask()?;
         let mut kept = kept.write().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MAX_KEPT_SCOPES {
             // All of them: whoever still calls is back at once.
             kept.clear();
         }
-        kept.insert(key, scope.clone());
-        Ok(scope)
+        kept.insert(key, ruled.clone());
+        Ok(ruled)
     }
 }
 
@@ -67,7 +92,7 @@ mod tests {
         let rules = rules();
         let module = &rules.modules()[0];
         let policies = || Policies::compile(module, POLICIES).unwrap();
-        let (scopes, fresh) = (Scopes::new(module, policies()), policies());
+        let (scopes, fresh) = (Scopes::new(module, policies(), None), policies());
         let mut seen = BTreeSet::new();
         for number in 0..u16::try_from(MAX_KEPT_SCOPES + 10).unwrap() {
             let [high, low] = number.to_be_bytes();
@@ -75,13 +100,14 @@ mod tests {
             (id[0], id[1]) = (high, low);
             let role = [None, Some(Role::User), Some(Role::Admin)][usize::from(number % 3)];
             let standing = Standing { owner: number % 5 == 0, role, ..Standing::default() };
-            let subject = Subject { account: Some(AccountId::new(id)), standing: &standing, via: None };
+            let account = Some(AccountId::new(id));
+            let subject = Subject { account, standing: &standing, via: None };
             let check = Check { action: "get".to_owned(), entity: "Note".to_owned(), unfiltered: None };
-            let first = scopes.of(&subject, &check).unwrap();
-            assert_eq!(first, scopes.of(&subject, &check).unwrap());
+            let first = scopes.of(account, &standing, &check).unwrap();
+            assert_eq!(first, scopes.of(account, &standing, &check).unwrap());
             if number < 60 {
-                assert_eq!(first, fresh.scope(&subject, &check).unwrap());
-                seen.insert(first);
+                assert_eq!(first.scope, fresh.scope(&subject, &check).unwrap());
+                seen.insert(first.scope);
             }
             assert!(scopes.kept["Note"]["get"].read().unwrap().len() <= MAX_KEPT_SCOPES);
         }

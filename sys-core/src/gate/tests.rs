@@ -366,6 +366,7 @@ async fn each_decision_is_one_audit_event_that_names_the_check() {
     for (event, decision) in events.iter().zip(["allow", "deny", "deny"]) {
         assert!(event.contains(decision) && event.contains("check:notes::Note.get"), "{event}");
     }
+    assert!(events[0].contains("owners"), "which policy: {events:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{
     contain, first, frames,
     recheck::{self, Opened},
 };
-use crate::{errors::Refusal, limits::MAX_MESSAGE_BYTES};
+use crate::{gate::Denied, limits::MAX_MESSAGE_BYTES};
 
 /// Reads the route, asks the gate, records the decision, calls the handler.
 pub(super) async fn call<S>(
@@ -32,16 +32,16 @@ where
         let (route, body) = first::route(body).await?;
         home = route.home.as_ref().and_then(|home| HomeId::try_from(home).ok());
         let context = checks.gates.open(&asking.caller, &asking.method, &route).await?;
-        Ok::<_, Refusal>((route, body, context))
+        Ok::<_, Denied>((route, body, context))
     };
     let (route, body, context) = match opened.await {
         Ok(opened) => opened,
-        Err(refusal) => {
-            asking.record(home, Err(refusal.reason()));
+        Err(Denied { refusal, policies }) => {
+            asking.record(home, policies.as_deref(), Err(refusal.reason()));
             return Ok(Status::from(refusal).into_http());
         }
     };
-    asking.record(Some(context.home()), Ok(()));
+    asking.record(Some(context.home()), Some(context.policies()), Ok(()));
     let mut request = Request::from_parts(parts, body);
     request.extensions_mut().insert(asking.caller.clone());
     request.extensions_mut().insert(context.clone());
@@ -59,13 +59,18 @@ pub(super) async fn watched<S>(
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    if !asking.method.streams {
+    // A module server may let its answer's body last, whatever it declared.
+    let lasts = asking.method.streams || opened.as_ref().is_some_and(|opened| opened.context.is_forwarded());
+    if !lasts {
         let call = contain::response(contain::start(|| inner.call(request)));
         let finished = recheck::finish(call, &checks, &asking, opened.as_ref()).await;
         return finished.unwrap_or_else(|refusal| Ok(Status::from(refusal).into_http()));
     }
     let watch = recheck::Watch::start(checks, asking, opened);
     let request = request.map(|body| watch.over(body));
-    let response = contain::response(contain::start(|| inner.call(request))).await?;
-    Ok(response.map(|body| watch.over(body)))
+    let call = contain::response(contain::start(|| inner.call(request)));
+    tokio::select! {
+        response = call => Ok(response?.map(|body| watch.over(body))),
+        refusal = watch.ended() => Ok(Status::from(refusal).into_http()),
+    }
 }

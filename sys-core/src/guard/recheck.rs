@@ -55,6 +55,15 @@ impl Watch {
         Self { end: end.shared(), _task: Arc::new(Abort(task.abort_handle())) }
     }
 
+    /// Ready when the call is to end, and why.
+    pub(super) async fn ended(&self) -> Refusal {
+        match self.end.clone().await {
+            Ok(refusal) => refusal,
+            // The task is aborted with the last watch only.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// The body, for as long as the call is allowed.
     pub(super) fn over(&self, body: Body) -> Body {
         Body::new(Watched { body, watch: self.clone(), ended: false })
@@ -98,7 +107,7 @@ pub(super) async fn finish<T>(
 }
 
 fn record(asking: &Asking, opened: Option<&Opened>, refusal: &Refusal) {
-    asking.record(opened.map(|opened| opened.context.home()), Err(refusal.reason()));
+    asking.record(opened.map(|opened| opened.context.home()), None, Err(refusal.reason()));
 }
 
 struct Watched {

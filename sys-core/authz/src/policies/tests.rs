@@ -141,6 +141,32 @@ fn an_allowance_names_its_policies() {
 }
 
 #[test]
+fn a_scope_names_the_policies_that_it_follows_from() {
+    let policies = Policies::compile(
+        &notes(),
+        &r#"
+        @id("all of admins") permit(principal in notes::Role::"admin", action, resource);
+        @id("own") permit(principal, action in ON_NOTES, resource) when { resource.owner == principal.id };
+        @id("public") permit(principal in notes::Role::"user", action in ON_NOTES, resource)
+            when { resource.public };
+        @id("large") forbid(principal, action in ON_NOTES, resource) when { resource.size > 100 };
+        @id("guests delete nothing") forbid(principal, action == notes::Action::"Note.delete", resource)
+            unless { principal in notes::Role::"user" };
+        "#
+        .replace("ON_NOTES", r#"[notes::Action::"Note.get", notes::Action::"Note.delete"]"#),
+    )
+    .unwrap();
+    let named = |role: Option<Role>, action| {
+        let ruling = policies.ruling(&me(&standing(role, &[])), &check("Note", action)).unwrap();
+        (ruling.scope == Scope::Never, ruling.policies.join(" + "))
+    };
+    assert_eq!(named(Some(Role::Admin), "get"), (false, "all of admins + large + own + public".to_owned()));
+    assert_eq!(named(Some(Role::User), "get"), (false, "large + own + public".to_owned()));
+    assert_eq!(named(None, "get"), (false, "large + own".to_owned()));
+    assert_eq!(named(None, "delete"), (true, "guests delete nothing + large".to_owned()));
+}
+
+#[test]
 fn no_policies_permit_nothing() {
     let none = Policies::compile(&notes(), "").unwrap();
     let god = standing(Some(Role::SuperAdmin), &[]);
