@@ -35,11 +35,25 @@ pub(super) async fn sign_in(
     desk.count(peer)?;
     let tried = parse(context, peer, request)?;
     let until = tokio::time::Instant::now() + REFUSED_AFTER;
+    let (login, client) = (tried.login, tried.client);
     let entered = enter(desk, context, tried).await;
+    record(login, client, peer, &entered);
     if matches!(&entered, Err(refusal) if refusal.reason() == Reason::SignInRefused) {
         tokio::time::sleep_until(until).await;
     }
     entered
+}
+
+/// The guard let a stranger ask; what came of it is a decision of its own.
+fn record(login: LoginId, client: ClientId, peer: &Peer, entered: &Result<SignInReply, Refusal>) {
+    let address = peer.addr;
+    match entered {
+        Ok(_) => tracing::info!(target: "audit", decision = "sign_in", %login, %client, %address),
+        Err(refusal) => {
+            let reason = refusal.reason().code();
+            tracing::info!(target: "audit", decision = "no_sign_in", %login, %address, reason);
+        }
+    }
 }
 
 fn parse(context: &Context, peer: &Peer, request: SignInRequest) -> Result<Try, Refusal> {

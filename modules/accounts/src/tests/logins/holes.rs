@@ -69,6 +69,7 @@ async fn hole_07_codes_and_passwords_are_in_no_answer_no_log_and_no_row() {
     desk.anonymous().sign_in(GOOD).await.unwrap_err();
     let log = log.text();
     assert!(log.contains("holdfast.accounts.v1.Logins/Reset"), "the log was recorded: {log}");
+    assert!(log.contains("no_sign_in") && log.contains("sign_in_refused"), "and decisions are in it: {log}");
     for secret in [&*code, &*verification, GOOD, NEW, MAIL] {
         assert!(!log.contains(secret), "in the log: {secret}");
         assert!(secret == MAIL || !shown.contains(secret), "in an answer: {secret}");
