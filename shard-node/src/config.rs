@@ -235,6 +235,14 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn the_example_for_module_servers_is_one() {
+        let text = include_str!("../../docs/modules/server/README.md");
+        let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let [(1000, spec)] = &load(example).unwrap().module_servers[..] else { panic!("{example}") };
+        assert_eq!((spec.name.as_str(), spec.uid), ("notes", 990));
+    }
+
     fn server(name: &str, tablespace: u32, uid: u32) -> String {
         format!(
             "[[module_server]]\nname = \"{name}\"\ndescriptors = \"d\"\npolicies = \"p\"\ntablespace = {tablespace}\n\

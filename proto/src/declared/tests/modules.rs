@@ -34,8 +34,19 @@ fn a_package_is_one_module() {
            option (module) = {name: "notes", tablespace: "elsewhere"};
            rpc Purge(Q) returns (Q) { option (rule) = {allow: AUDIENCE_OPERATOR}; }
          }"#;
-    let refused = refusal(&(notes("notes") + other));
-    assert!(refused.starts_with("the services of the package t declare different modules"), "{refused}");
+    let newer = other.replace("elsewhere\"", "notes\", version: 2");
+    for other in [other, &newer] {
+        let refused = refusal(&(notes("notes") + other));
+        assert!(refused.starts_with("the services of the package t declare different modules"), "{refused}");
+    }
+}
+
+#[test]
+fn the_first_version_of_a_module_is_one_said_or_not() {
+    for (said, version) in [("", 1), (", version: 0", 1), (", version: 1", 1), (", version: 7", 7)] {
+        let text = notes("notes").replace("tablespace: \"notes\"", &format!("tablespace: \"notes\"{said}"));
+        assert_eq!(read(&[("t", &text)]).unwrap().modules()[0].version, version);
+    }
 }
 
 #[test]
