@@ -50,6 +50,11 @@ impl Context {
         &self.0.policies
     }
 
+    /// Whether a module server answers the call.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.0.gate.scopes.are_a_servers()
+    }
+
     /// Whose data the call is about.
     pub fn home(&self) -> HomeId {
         self.0.binding.partition.home()

@@ -46,6 +46,11 @@ impl Scopes {
         Self { policies, via, kept }
     }
 
+    /// Whether a module server acts for the callers.
+    pub(super) const fn are_a_servers(&self) -> bool {
+        self.via.is_some()
+    }
+
     /// The rows that a caller may do this to, and why.
     ///
     /// # Errors

@@ -46,6 +46,9 @@ const POLICIES: &str = r#"
     forbid(principal, action, resource) unless { context has via && context.via == "sample" };
 "#;
 
+/// The note that the server never comes back with.
+const STUCK: u8 = 0xff;
+
 const ANN: AccountId = AccountId::new([1; 16]);
 const BOB: AccountId = AccountId::new([2; 16]);
 const ORG: HomeId = HomeId::Organisation(OrgId::new([7; 16]));
@@ -71,6 +74,9 @@ fn key(id: &[u8]) -> Option<pb::Key> {
 impl Service {
     async fn note(&self, request: Request<GetRequest>) -> Result<NoteRow, Status> {
         self.seen.lock().unwrap().push(request.metadata().clone());
+        if *request.get_ref().id == [STUCK] {
+            std::future::pending::<()>().await;
+        }
         let asked = pb::GetRequest {
             grant: grant(request.metadata()),
             key: key(&request.get_ref().id),
@@ -284,6 +290,28 @@ async fn a_grant_dies_with_its_call() {
     assert!(desk.get_with(&grant).await.is_ok());
     drop(stream);
     assert_eq!(desk.get_with(&grant).await, Err(Reason::GrantUnknown));
+}
+
+#[tokio::test]
+async fn a_grant_dies_within_two_seconds_of_the_callers_right_however_long_the_module_takes() {
+    let desk = Arc::new(Desk::open().await);
+    for stream in [false, true] {
+        desk.user(ANN);
+        let mut ann = desk.client(ANN);
+        let call = tokio::spawn(async move {
+            let asked = get(Some(ORG), STUCK);
+            if stream { ann.watch(asked).await.map(|_| ()) } else { ann.get(asked).await.map(|_| ()) }
+        });
+        while desk.module.grants.count() == 0 || desk.seen.lock().unwrap().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_ne!(desk.get_with(&desk.last_grant()).await, Err(Reason::GrantUnknown));
+        desk.standings.stand(ANN, ORG, Standing::default());
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(2), call).await.unwrap().unwrap();
+        assert_eq!(reason(&ended.unwrap_err()), Reason::NotPermitted);
+        assert_eq!(desk.get_with(&desk.last_grant()).await, Err(Reason::GrantUnknown));
+        desk.seen.lock().unwrap().clear();
+    }
 }
 
 #[tokio::test]
