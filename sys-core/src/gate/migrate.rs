@@ -36,6 +36,9 @@ use crate::{
 const STATE: &[u8] = b"\0schema";
 
 /// How rows of one table become rows of a version of their module.
+///
+/// Tables that a [`StandingSource`](super::StandingSource) reads are read without the gate, and so before their home was opened: their rows
+/// must be readable in either form.
 #[derive(Clone, Copy)]
 pub struct Migration {
     /// The version that this leads to, from the one before.
