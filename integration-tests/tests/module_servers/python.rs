@@ -17,7 +17,7 @@ const PACKAGES: &str = "target/python";
 const FIRST_UID: u32 = 71_000;
 
 /// One module server: its files, its sockets, its process.
-pub struct PythonServer {
+pub(crate) struct PythonServer {
     name: &'static str,
     program: &'static str,
     uid: u32,
@@ -36,7 +36,7 @@ fn run(command: &mut Command) {
 }
 
 /// What all of them need to run: other users may not reach the checkout, so it is copied.
-pub fn prepare(folder: &Path) {
+pub(crate) fn prepare(folder: &Path) {
     assert!(rustix::process::geteuid().is_root(), "run this test as root: it starts programs as other users");
     let python = checkout().join(PACKAGES).join("bin/python3");
     assert!(python.is_file(), "{} is missing: run `make setup` first", python.display());
@@ -76,7 +76,7 @@ pub fn prepare(folder: &Path) {
 }
 
 impl PythonServer {
-    pub fn new(folder: &Path, name: &'static str, program: &'static str, number: u32) -> Self {
+    pub(crate) fn new(folder: &Path, name: &'static str, program: &'static str, number: u32) -> Self {
         let server = Self {
             name,
             program,
@@ -96,16 +96,16 @@ impl PythonServer {
         self.folder.join(self.name)
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.own().join("module.sock")
     }
 
-    pub fn data_socket(&self) -> PathBuf {
+    pub(crate) fn data_socket(&self) -> PathBuf {
         self.folder.join(format!("{}.data.sock", self.name))
     }
 
     /// Its part of the node's configuration.
-    pub fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         let Self { name, uid, folder, tablespace, .. } = self;
         let (folder, socket, data) = (folder.display(), self.socket(), self.data_socket());
         format!(
@@ -118,7 +118,7 @@ impl PythonServer {
     }
 
     /// Starts it as its user, and waits until it serves.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let packages = self.folder.join("python");
         let uid = self.uid.to_string();
         let mut arguments = vec!["--reuid", &uid, "--regid", &uid, "--clear-groups", "--no-new-privs"];
@@ -139,11 +139,11 @@ impl PythonServer {
     }
 
     /// Ends it at once.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.take().unwrap().kill().unwrap();
     }
 
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         self.process.as_ref().map_or_else(String::new, Process::log_tail)
     }
 }

@@ -25,13 +25,13 @@ struct GetRequest {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct Note {
+pub(crate) struct Note {
     #[prost(string, tag = "1")]
-    pub id: String,
+    pub(crate) id: String,
     #[prost(string, tag = "2")]
-    pub author: String,
+    pub(crate) author: String,
     #[prost(string, tag = "3")]
-    pub text: String,
+    pub(crate) text: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -43,23 +43,23 @@ struct ListReply {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct AttackRequest {
+pub(crate) struct AttackRequest {
     #[prost(message, optional, tag = "1")]
-    pub route: Option<Route>,
+    pub(crate) route: Option<Route>,
     #[prost(uint32, tag = "2")]
-    pub node_pid: u32,
+    pub(crate) node_pid: u32,
     #[prost(string, tag = "3")]
-    pub node_folder: String,
+    pub(crate) node_folder: String,
     #[prost(uint32, tag = "4")]
-    pub node_port: u32,
+    pub(crate) node_port: u32,
     #[prost(uint32, tag = "5")]
-    pub registry_port: u32,
+    pub(crate) registry_port: u32,
     #[prost(string, tag = "6")]
-    pub other_socket: String,
+    pub(crate) other_socket: String,
     #[prost(string, tag = "7")]
-    pub other_data_socket: String,
+    pub(crate) other_data_socket: String,
     #[prost(string, tag = "8")]
-    pub other_item: String,
+    pub(crate) other_item: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -92,33 +92,33 @@ async fn put(home: &Home, path: &'static str, id: &str, text: &str) -> Result<()
     call::<_, Nothing>(home, path, request).await.map(|_| ())
 }
 
-pub async fn put_note(home: &Home, id: &str, text: &str) -> Result<(), Error> {
+pub(crate) async fn put_note(home: &Home, id: &str, text: &str) -> Result<(), Error> {
     put(home, "/example.notes.v1.Notes/Put", id, text).await
 }
 
-pub async fn put_item(home: &Home, id: &str, text: &str) -> Result<(), Error> {
+pub(crate) async fn put_item(home: &Home, id: &str, text: &str) -> Result<(), Error> {
     put(home, "/tests.vault.v1.Vault/Put", id, text).await
 }
 
-pub async fn get_note(home: &Home, id: &str) -> Result<Note, Error> {
+pub(crate) async fn get_note(home: &Home, id: &str) -> Result<Note, Error> {
     let request = |route| GetRequest { route: Some(route), id: id.to_owned() };
     call(home, "/example.notes.v1.Notes/Get", request).await
 }
 
-pub async fn list_notes(home: &Home) -> Result<Vec<String>, Error> {
+pub(crate) async fn list_notes(home: &Home) -> Result<Vec<String>, Error> {
     let request = |route| GetRequest { route: Some(route), id: String::new() };
     let ListReply { notes, cursor } = call(home, "/example.notes.v1.Notes/List", request).await?;
     assert!(cursor.is_empty());
     Ok(notes.into_iter().map(|note| note.id).collect())
 }
 
-pub async fn attack(home: &Home, target: &AttackRequest) -> Result<String, Error> {
+pub(crate) async fn attack(home: &Home, target: &AttackRequest) -> Result<String, Error> {
     let request = |route| AttackRequest { route: Some(route), ..target.clone() };
     Ok(call::<_, AttackReply>(home, "/tests.vault.v1.Vault/Attack", request).await?.report)
 }
 
 /// Why a call was refused.
-pub fn reason<T>(result: Result<T, Error>) -> &'static str {
+pub(crate) fn reason<T>(result: Result<T, Error>) -> &'static str {
     let error = result.err().expect("a refusal");
     let ErrorKind::Refused(reason) = error.kind() else { panic!("{error}") };
     reason.code()
