@@ -1,6 +1,10 @@
-//! Handlers that panic: the call ends with INTERNAL and no text, the connection and everybody else's calls go on.
+//! What handlers must not do to a caller: panic, and answer with texts that are not for him.
 //!
-//! Where the program is built to abort on panic this never runs; it serves builds that unwind.
+//! A call whose handler panics ends with INTERNAL and no text; the connection and everybody else's calls go on. Where the program is built
+//! to abort on panic this never runs; it serves builds that unwind.
+//!
+//! An INTERNAL or UNKNOWN status that is no [`Refusal`] is tonic's own or an exception of a module server: its text stays here. That of a
+//! request which cannot be decoded becomes a refusal like any other.
 
 use std::{
     convert::Infallible,
@@ -14,7 +18,7 @@ use futures::FutureExt as _;
 use holdfast_domain::Reason;
 use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 
 use crate::errors::Refusal;
 
@@ -35,14 +39,47 @@ where
 {
     let Ok(future) = started else { return Ok(internal().into_http()) };
     match AssertUnwindSafe(future).catch_unwind().await {
-        Ok(Ok(response)) => Ok(response.map(|body| Body::new(Contained(Some(body))))),
+        Ok(Ok(mut response)) => {
+            refuse(response.headers_mut());
+            Ok(response.map(|body| Body::new(Contained(Some(body)))))
+        }
         Err(_) => Ok(internal().into_http()),
     }
+}
+
+/// A frame without what trailers must not say.
+fn checked(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        refuse(trailers);
+    }
+    frame
 }
 
 fn internal() -> Status {
     tracing::error!("a handler panicked");
     Status::from(Refusal::new(Reason::Internal))
+}
+
+/// What every error of prost's decoder begins with; tonic makes it an INTERNAL status.
+const UNDECODABLE: &str = "failed to decode Protobuf message";
+
+/// Turns a status that says what it should not into a refusal.
+fn refuse(headers: &mut HeaderMap) {
+    let failed = |status: &Status| matches!(status.code(), Code::Internal | Code::Unknown);
+    let Some(status) = Status::from_header_map(headers).filter(failed) else { return };
+    if !status.details().is_empty() {
+        return;
+    }
+    let text = status.message();
+    let reason = if text.starts_with(UNDECODABLE) {
+        tracing::debug!(text, "a request that cannot be decoded");
+        Reason::Malformed
+    } else {
+        tracing::error!(text, "a handler failed");
+        Reason::Internal
+    };
+    let replaced = Status::from(Refusal::new(reason)).add_header(headers);
+    debug_assert!(replaced.is_ok(), "a refusal's texts are headers");
 }
 
 /// A response body whose stream may panic. `None` once it did.
@@ -58,7 +95,7 @@ impl http_body::Body for Contained {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let Some(body) = self.0.as_mut() else { return Poll::Ready(None) };
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(context)));
-        polled.unwrap_or_else(|_| {
+        polled.map(|polled| polled.map(|frame| frame.map(|frame| frame.map(checked)))).unwrap_or_else(|_| {
             self.0 = None;
             let mut trailers = HeaderMap::new();
             Poll::Ready(Some(internal().add_header(&mut trailers).map(|()| Frame::trailers(trailers))))

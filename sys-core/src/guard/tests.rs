@@ -260,3 +260,21 @@ async fn a_panic_before_during_or_after_the_response_is_internal_without_text() 
     let end = std::future::poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut body), context)).await;
     assert!(end.is_none());
 }
+
+#[tokio::test]
+async fn statuses_that_are_no_refusals_keep_their_text_to_themselves() {
+    let answer = |status: Status| async move {
+        let response = contain::response(contain::start(|| async { Ok(status.into_http()) })).await.unwrap();
+        Status::from_header_map(response.headers()).unwrap()
+    };
+    assert_internal_without_text(&answer(Status::internal("hunter2")).await);
+    assert_internal_without_text(&answer(Status::unknown("Exception calling application: hunter2")).await);
+    let undecodable = prost::DecodeError::new_unexpected_type_url("hunter2", "other");
+    let answered = answer(Status::internal(undecodable.to_string())).await;
+    assert_eq!(Refusal::from_status(&answered).unwrap().reason(), Reason::Malformed);
+    assert!(!format!("{answered:?}").contains("hunter2"));
+    let own = answer(Refusal::new(Reason::NotFound).into()).await;
+    assert_eq!(Refusal::from_status(&own).unwrap().reason(), Reason::NotFound);
+    let said = answer(Status::invalid_argument("a module server's own words")).await;
+    assert_eq!(said.message(), "a module server's own words");
+}
