@@ -10,7 +10,14 @@
     reason = "a test file: its helpers may end the test"
 )]
 
-use std::{collections::BTreeSet, fs, future::Future, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    future::{Future, poll_fn},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use holdfast_certs::{Dialer, ExpectedServer, LiveIdentity};
@@ -27,6 +34,24 @@ use holdfast_integration_tests::{
 use holdfast_proto::declared::Declared;
 use tempfile::{TempDir, tempdir};
 use tonic::{Code, Status, transport::Channel};
+use tower_service::Service as _;
+
+/// What strangers may call, of both servers.
+const PUBLIC: [&str; 13] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/holdfast.accounts.v1.Logins/RequestReset",
+    "/holdfast.accounts.v1.Logins/Reset",
+    "/holdfast.accounts.v1.Logins/SignIn",
+    "/holdfast.registry.v1.Clients/Recover",
+    "/holdfast.registry.v1.Clients/Register",
+    "/holdfast.registry.v1.Clients/Renew",
+    "/holdfast.registry.v1.Directory/Bootstrap",
+    "/holdfast.registry.v1.Directory/Resolve",
+    "/holdfast.registry.v1.Enrolment/Join",
+    "/holdfast.session.v1.Sessions/Challenge",
+    "/holdfast.session.v1.Sessions/SignIn",
+];
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -179,51 +204,101 @@ async fn doors(world: &mut World) -> Vec<(&'static str, Audience, Channel)> {
     doors
 }
 
-#[test]
-fn hole_05_06_20_buses_backups_mail_reflection_and_metrics_are_open_to_anybody() {
-    let mut world = World::new();
+/// Who may call what, asked of every method of both servers; and which of them strangers reach.
+async fn survey(world: &mut World) -> BTreeSet<String> {
     let sets: [&[u8]; 3] =
         [holdfast_proto::DESCRIPTORS, holdfast_accounts_api::DESCRIPTORS, holdfast_files_api::DESCRIPTORS];
     let declared = Declared::read(&sets).unwrap();
-    block_on(async {
-        let mut reached = BTreeSet::new();
-        for (server, who, channel) in doors(&mut world).await {
-            for method in declared.methods() {
-                let status = probe(&channel, &method.path).await;
-                let served = status.code() != Code::Unimplemented;
-                if method.admits.names(who) || !served {
-                    reached.extend((served && who == Audience::Public).then(|| method.path.clone()));
-                    continue;
-                }
-                let expected = if who == Audience::Public { "unauthenticated" } else { "not_permitted" };
-                assert_eq!(reason(&status), expected, "{who} calls {} of the {server}", method.path);
+    let mut reached = BTreeSet::new();
+    for (server, who, channel) in doors(world).await {
+        for method in declared.methods() {
+            let status = probe(&channel, &method.path).await;
+            let served = status.code() != Code::Unimplemented;
+            if method.admits.names(who) || !served {
+                reached.extend((served && who == Audience::Public).then(|| method.path.clone()));
+                continue;
             }
-            for path in ["/metrics", "/holdfast.registry.v1.Operators/Wipe", "/grpc.health.v1.health/Check"] {
-                assert_eq!(probe(&channel, path).await.code(), Code::Unimplemented, "{path}");
-            }
+            let expected = if who == Audience::Public { "unauthenticated" } else { "not_permitted" };
+            assert_eq!(reason(&status), expected, "{who} calls {} of the {server}", method.path);
         }
+    }
+    reached
+}
+
+/// What neither a stranger nor a client finds on any server.
+async fn nowhere(world: &mut World, paths: &[&str]) {
+    for (server, who, channel) in doors(world).await {
+        for path in paths {
+            let code = probe(&channel, path).await.code();
+            assert_eq!(code, Code::Unimplemented, "{who} calls {path} of the {server}");
+        }
+    }
+}
+
+#[test]
+fn hole_05_an_event_bus_wipes_all_data_for_anybody() {
+    let mut world = World::new();
+    world.put(&world.ann, "diary", b"dear diary");
+    block_on(async {
         // Whoever adds to what strangers may call says so here.
-        let public: Vec<_> = reached.iter().map(String::as_str).collect();
-        assert_eq!(
-            public,
-            [
-                "/grpc.health.v1.Health/Check",
-                "/grpc.health.v1.Health/Watch",
-                "/holdfast.registry.v1.Clients/Register",
-                "/holdfast.registry.v1.Clients/Renew",
-                "/holdfast.registry.v1.Directory/Bootstrap",
-                "/holdfast.registry.v1.Enrolment/Join",
-            ]
-        );
+        let public = survey(&mut world).await;
+        assert_eq!(public, PUBLIC.map(str::to_owned).into(), "of both servers");
+        let buses =
+            ["/events/wipe", "/holdfast.registry.v1.Operators/Wipe", "/holdfast.events.v1.Bus/Publish"];
+        nowhere(&mut world, &buses).await;
+    });
+    assert_eq!(world.get(&world.ann, "diary"), b"dear diary");
+}
+
+#[test]
+fn hole_06_backups_restores_and_mail_are_open_to_any_token() {
+    let mut world = World::new();
+    block_on(async {
+        for (server, who, channel) in doors(&mut world).await {
+            let status = probe(&channel, "/holdfast.registry.v1.Operators/Export").await;
+            let refused = [Code::Unauthenticated, Code::PermissionDenied, Code::Unimplemented];
+            assert!(refused.contains(&status.code()), "{who} has the {server} write a backup: {status:?}");
+        }
+        let restores = ["/holdfast.registry.v1.Operators/Restore", "/holdfast.registry.v1.Operators/Import"];
+        nowhere(&mut world, &restores).await;
+        nowhere(&mut world, &["/holdfast.accounts.v1.Mail/Send", "/holdfast.accounts.v1.Logins/Mail"]).await;
     });
 }
 
 #[test]
-fn hole_10_17_a_path_in_a_request_is_a_path_on_the_server() {
+fn hole_20_every_origin_is_let_in_and_reflection_and_metrics_are_open() {
+    let mut world = World::new();
+    block_on(async {
+        for (server, who, channel) in doors(&mut world).await {
+            for version in ["v1", "v1alpha"] {
+                let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+                let code = probe(&channel, &path).await.code();
+                let refused = [Code::Unauthenticated, Code::PermissionDenied];
+                assert!(refused.contains(&code), "{who} has the {server} describe itself: {code:?}");
+            }
+            for method in ["POST", "OPTIONS", "GET"] {
+                let request = http::Request::builder()
+                    .method(method)
+                    .uri("/grpc.health.v1.Health/Check")
+                    .header("origin", "https://elsewhere.example")
+                    .header("access-control-request-method", "POST")
+                    .header("content-type", "application/grpc")
+                    .body(tonic::body::Body::empty())
+                    .unwrap();
+                let mut channel = channel.clone();
+                poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+                let response = channel.call(request).await.unwrap();
+                let allowed = response.headers().get("access-control-allow-origin");
+                assert_eq!(allowed, None, "the {server} lets pages of others read its answers");
+            }
+        }
+        nowhere(&mut world, &["/metrics", "/grpc.health.v1.health/Check"]).await;
+    });
+}
+
+#[test]
+fn hole_10_a_path_in_a_request_makes_the_server_read_its_own_files() {
     let world = World::new();
-    let servers = [world.cluster.voters[0].data().to_owned(), world.cluster.nodes[0].data().to_owned()];
-    let listing = || servers.iter().flat_map(|data| listing(data)).collect::<BTreeSet<_>>();
-    let before = listing();
     let ann = world.client(&world.ann).home(None);
     block_on(async {
         for name in ["../../../../etc/passwd", "/etc/passwd", "..", "a/../../b", "file:///etc/passwd"] {
@@ -236,6 +311,17 @@ fn hole_10_17_a_path_in_a_request_is_a_path_on_the_server() {
                 other => panic!("{name}: {other:?}"),
             }
         }
+    });
+}
+
+#[test]
+fn hole_17_an_upload_id_leads_out_of_the_folder() {
+    let world = World::new();
+    let servers = [world.cluster.voters[0].data().to_owned(), world.cluster.nodes[0].data().to_owned()];
+    let listing = || servers.iter().flat_map(|data| listing(data)).collect::<BTreeSet<_>>();
+    let before = listing();
+    let ann = world.client(&world.ann).home(None);
+    block_on(async {
         for upload in ["../../../../tmp/x\0\0\0", "..", "a", "/etc/passwd-1234567"] {
             let begin = ann.call("begin", |channel, route| {
                 let request = BeginRequest {
@@ -248,6 +334,13 @@ fn hole_10_17_a_path_in_a_request_is_a_path_on_the_server() {
             });
             refused(begin.await, Reason::Malformed);
         }
+        // Of the right length it is an id like any other.
+        let begin = ann.call("begin", |channel, route| {
+            let (name, upload_id) = (Bytes::from_static(b"x"), Bytes::from_static(b"../../../../tmp/"));
+            let request = BeginRequest { route: Some(route), name, size: 1, upload_id };
+            async move { FilesClient::new(channel).begin(request).await }
+        });
+        begin.await.unwrap();
     });
     assert_eq!(listing(), before, "a request made a file");
 }
@@ -286,15 +379,14 @@ fn hole_12_the_last_one_to_log_in_acts_for_everyone() {
 }
 
 #[test]
-fn hole_15_16_an_encryption_that_is_never_switched_on_and_a_start_that_wipes() {
+fn hole_15_an_encryption_that_is_never_switched_on() {
     let mut world = World::new();
     let secret = b"a sentence that must not lie on any disk";
     world.put(&world.ann, "secret name", &secret.repeat(1000));
     let node = world.cluster.node(0).unwrap();
     node.stop().unwrap();
-    let data = node.data().to_owned();
     let mut files = 0;
-    for file in all_files(&data) {
+    for file in all_files(node.data()) {
         let bytes = fs::read(&file).unwrap();
         for needle in [&secret[..], b"secret name"] {
             assert!(!bytes.windows(needle.len()).any(|seen| seen == needle), "{}", file.display());
@@ -302,8 +394,42 @@ fn hole_15_16_an_encryption_that_is_never_switched_on_and_a_start_that_wipes() {
         files += 1;
     }
     assert!(files > 5, "a store of {files} files");
-    world.cluster.node(0).unwrap().start_and_wait().unwrap();
-    assert_eq!(world.get(&world.ann, "secret name"), secret.repeat(1000));
+}
+
+#[test]
+fn hole_16_a_start_that_wipes_and_an_account_that_is_there_from_the_beginning() {
+    let mut world = World::new();
+    world.put(&world.ann, "diary", b"dear diary");
+    for _ in 0..2 {
+        let node = world.cluster.node(0).unwrap();
+        node.stop().unwrap();
+        node.start_and_wait().unwrap();
+    }
+    let voter = world.cluster.voter(0).unwrap();
+    voter.stop().unwrap();
+    voter.start_and_wait().unwrap();
+    assert_eq!(world.get(&world.ann, "diary"), b"dear diary");
+    let status = world.cluster.holdfast().json(["status"]).unwrap();
+    assert_eq!(status["clients"], 2, "ann and bob alone: {status}");
+}
+
+#[test]
+fn hole_18_backups_are_plain_overwrite_each_other_and_are_merged_into_what_runs() {
+    let world = World::new();
+    let secret = "a sentence that must not lie in any backup";
+    world.put(&world.ann, secret, secret.as_bytes());
+    let backup = world.dir.path().join("registry.backup");
+    let export = || world.cluster.holdfast().ok(["registry", "export", backup.to_str().unwrap()]);
+    export().unwrap();
+    let first = fs::read(&backup).unwrap();
+    assert!(!first.windows(secret.len()).any(|seen| seen == secret.as_bytes()));
+    assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(export().is_err(), "a backup is never written over another");
+    assert_eq!(fs::read(&backup).unwrap(), first);
+    // Nothing reads one back into a cluster that runs.
+    for verb in ["import", "restore"] {
+        assert!(world.cluster.holdfast().ok(["registry", verb, backup.to_str().unwrap()]).is_err());
+    }
 }
 
 fn all_files(folder: &Path) -> Vec<std::path::PathBuf> {
