@@ -139,14 +139,14 @@ impl State {
     }
 
     fn hold(&mut self, account: AccountId, role: Role) -> Result<(), Reason> {
-        let held = &mut self.people.roles;
+        let held = &self.people.roles;
         if held.len() >= limits::MAX_GLOBAL_ROLES && !held.contains_key(&account) {
             return Err(Reason::TooMany);
         }
-        held.insert(account, role);
         if role >= Role::Admin {
-            self.revoke_passing(account);
+            self.revoke_passing(account)?;
         }
+        self.people.roles.insert(account, role);
         Ok(())
     }
 

@@ -206,10 +206,14 @@ impl State {
     }
 
     /// Ends the keys of an account that its login admitted.
-    pub(crate) fn revoke_passing(&mut self, account: AccountId) {
+    pub(crate) fn revoke_passing(&mut self, account: AccountId) -> Result<(), Reason> {
         let passing = |(id, _, expires): (ClientId, _, Option<_>)| expires.map(|_| id);
         let passing: Vec<_> = self.devices(account).filter_map(passing).collect();
+        if !passing.is_empty() {
+            self.check_churn(account, limits::MAX_CHURN_AN_ACCOUNT)?;
+        }
         passing.into_iter().for_each(|client| self.revoke(client));
+        Ok(())
     }
 
     /// Keys of an account that stay.

@@ -238,3 +238,37 @@ fn whoever_decides_about_others_comes_with_a_key_that_stays() {
     set(&mut world, None);
     assert_eq!(admit(&mut world, here, 51, login, HOUR), Ok(Applied::Done));
 }
+
+#[test]
+fn a_role_that_is_given_and_taken_over_and_over_does_not_fill_what_everybody_is_told() {
+    let mut world = World::with_groups();
+    (1..=2).for_each(|id| register(&mut world, id));
+    let login = login(&world, GroupId(1));
+    let here = SpiffeSubject::Node(world.holder(GroupId(1)).0.node());
+    change(&mut world, 1, DeviceChange::SetLogin(Some(login))).unwrap();
+    let token = SetupPublic::new([1; 32]);
+    let expires = world.now.plus_ms(HOUR);
+    world.ask(OperatorRequest::SetupToken { token, expires }).unwrap();
+    world.act_by(by(2), Act::Account(AccountChange::Claim(token))).unwrap();
+    let mut ids = (0..u16::MAX).map(|number| {
+        let [high, low] = number.to_be_bytes();
+        let mut id = [0xee; 16];
+        (id[0], id[1]) = (high, low);
+        ClientId::new(id)
+    });
+    let refused = (0..100).find_map(|_| {
+        for client in ids.by_ref().take(limits::MAX_LOGIN_DEVICES) {
+            let admit = AdmitDevice { account: ANN, client, key: [7; 32], login, expires };
+            world.act_by(here.clone(), Act::Device(DeviceChange::Admit(admit))).unwrap();
+        }
+        let mut set = |role| {
+            let change = AccountChange::SetRole { account: ANN, role };
+            world.act_by(by(2), Act::Account(change))
+        };
+        set(Some(Role::Admin)).and_then(|_| set(None)).err()
+    });
+    assert_eq!(refused, Some(Reason::TooMany));
+    let barred = world.state.barred().iter().filter(|of| matches!(of, BanSubject::Client(_))).count();
+    assert!(barred <= limits::MAX_CHURN_AN_ACCOUNT + limits::MAX_LOGIN_DEVICES, "{barred}");
+    assert_eq!(world.state.account(ANN).unwrap().role, None, "nothing was done by halves");
+}
