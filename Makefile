@@ -8,7 +8,7 @@ KEEP  ?=
 help: ## this text
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
-setup: ## install what is missing from Debian
+setup: ## install what is missing from Debian and PyPI
 	@.ci/setup build run
 
 demo: setup ## run the whole job on real processes; KEEP=1 leaves the cluster up, INPUT=DIR chooses the files

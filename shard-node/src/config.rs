@@ -1,4 +1,4 @@
-//! The node's configuration file: sizes and logs. Nothing in it weakens security, and an unknown key is an error.
+//! The node's configuration file: sizes, logs, web origins, module servers, mail. Nothing in it weakens security; an unknown key is an error.
 
 use std::{
     collections::BTreeSet,
