@@ -81,6 +81,9 @@ pub const MAX_CONFIG_BYTES: u64 = 256 * 1024;
 /// Addresses or names that attempts are counted for; about 100 bytes each.
 pub const MAX_COUNTED: usize = 50_000;
 
+/// Connections of one module server to its rows: it needs one, and one for each of its processes.
+pub const MAX_DATA_CONNECTIONS: usize = 64;
+
 /// Calls that one module server answers at a time: each holds a context of about a kilobyte.
 pub const MAX_GRANTS: usize = 1024;
 

@@ -55,6 +55,9 @@ impl State {
         self.may_end(acting, account)?;
         match self.account_state(account) {
             AccountState::Active => {}
+            // Whom an admin has disabled, or who did it himself, a superadmin keeps from coming back by theirs.
+            AccountState::Disabled { by }
+                if self.is_superadmin(acting.account) && !self.is_superadmin(by) => {}
             AccountState::Disabled { .. } => return Ok(Applied::Done),
             AccountState::Deleted => return Err(Reason::NotFound),
         }
@@ -71,8 +74,7 @@ impl State {
             AccountState::Active => return Ok(Applied::Done),
             AccountState::Deleted => return Err(Reason::NotFound),
             AccountState::Disabled { by } => {
-                let above = self.people.roles.get(&by) == Some(&Role::SuperAdmin);
-                if above && acting.role != Some(Role::SuperAdmin) {
+                if self.is_superadmin(by) && acting.role != Some(Role::SuperAdmin) {
                     return Err(Reason::NotPermitted);
                 }
             }
@@ -81,6 +83,10 @@ impl State {
         self.people.barred.remove(&account);
         self.record(format!("account {account} enabled by account {}", acting.account));
         Ok(Applied::Done)
+    }
+
+    fn is_superadmin(&self, account: AccountId) -> bool {
+        self.people.roles.get(&account) == Some(&Role::SuperAdmin)
     }
 
     /// Keys, role, login and recovery key go; the id stays taken for ever.

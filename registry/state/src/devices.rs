@@ -114,7 +114,8 @@ impl State {
         let count = all.len();
         all.into_iter().for_each(|id| self.revoke(id));
         self.put_client(*client, Client { account: *account, key: *key, registered: self.clock }, None);
-        self.edit_account(*account, |row| row.recovery = Some(*next));
+        // Nor does a login stay that whoever had a key may have made: it would admit keys of his again.
+        self.edit_account(*account, |row| (row.recovery, row.login) = (Some(*next), None));
         self.record(format!("account {account} recovered by client {client}; {count} others revoked"));
         Ok(Applied::Done)
     }

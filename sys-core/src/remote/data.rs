@@ -106,6 +106,8 @@ impl DataService {
         let kind = kind.ok_or_else(|| wire::malformed("no such entity of the module"))?;
         let rows = match (own, action.is_empty()) {
             (true, _) => context.rows(kind)?,
+            // What another method may do for callers with an identity is not for those without.
+            (false, false) if context.account().is_err() => return Err(Reason::NotPermitted.into()),
             (false, false) => context.rows_for(kind, &action)?,
             (false, true) => return Err(wire::malformed("another entity, and no action to it")),
         };

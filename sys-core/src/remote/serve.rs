@@ -5,11 +5,12 @@ use std::{io, path::PathBuf, sync::Arc};
 use holdfast_certs::{Exporter, Peer, PeerIdentity, PinnedPeers, Serial};
 use holdfast_domain::{SpiffeId, SpiffeSubject, SpkiHash, TrustDomain, UnixMs};
 use holdfast_proto::data::v1 as pb;
-use tokio::net::UnixListener;
+use tokio::{net::UnixListener, sync::Semaphore};
 
 use super::{ModuleServer, data::DataService, sockets};
 use crate::{
     BanList, Clock, PlatformServer,
+    limits::MAX_DATA_CONNECTIONS,
     server::{ServeError, StartError},
 };
 
@@ -86,7 +87,8 @@ impl DataServer {
     /// [`DataServeError::Serve`] when the socket fails.
     pub async fn serve(self) -> Result<(), DataServeError> {
         let Self { server, listener, peer, uid } = self;
-        Ok(server.serve_local(sockets::Accepted { listener, uid, peer }).await?)
+        let open = Arc::new(Semaphore::new(MAX_DATA_CONNECTIONS));
+        Ok(server.serve_local(sockets::Accepted { open, listener, uid, peer }).await?)
     }
 }
 

@@ -5,14 +5,17 @@ use std::{
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use futures::Stream;
 use holdfast_certs::Peer;
+use holdfast_domain::Reason;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tonic::transport::server::Connected;
 
@@ -44,8 +47,9 @@ pub(super) fn listen(path: &Path, group: u32) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Connections of one user; others are told nothing and recorded.
+/// Connections of one user; others are told nothing and recorded, and so is one too many.
 pub(super) struct Accepted {
+    pub(super) open: Arc<Semaphore>,
     pub(super) listener: UnixListener,
     pub(super) uid: u32,
     /// The user as the guard knows it.
@@ -62,13 +66,16 @@ impl Stream for Accepted {
                 Err(error) => return Poll::Ready(Some(Err(error))),
             };
             let uid = stream.peer_cred().map(|credentials| credentials.uid());
-            if uid.as_ref().is_ok_and(|uid| *uid == self.uid) {
-                return Poll::Ready(Some(Ok(Connection { stream, peer: self.peer.clone() })));
+            let genuine = uid.as_ref().is_ok_and(|uid| *uid == self.uid);
+            let place = Arc::clone(&self.open).try_acquire_owned();
+            if genuine && let Ok(place) = place {
+                return Poll::Ready(Some(Ok(Connection { stream, peer: self.peer.clone(), _place: place })));
             }
+            let reason = if genuine { Reason::TooMany } else { Reason::NotPermitted };
             let module = self.peer.identity.as_ref().map(|identity| identity.spiffe.subject.to_string());
             tracing::info!(
                 target: "audit", decision = "deny", rule = "socket", module, uid = uid.ok(), wanted = self.uid,
-                reason = "not_permitted"
+                reason = reason.code()
             );
         }
     }
@@ -78,6 +85,7 @@ impl Stream for Accepted {
 pub(super) struct Connection {
     stream: UnixStream,
     peer: Peer,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Connected for Connection {

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use holdfast_certs::PinnedPeers;
 use holdfast_domain::{
     AccountId, ClientId, CommandId, Home, HomeId, OrgId, Reason, Role, Scope, Standing, UnixMs,
@@ -453,4 +453,23 @@ fn only_a_socket_is_replaced() {
         sockets::listen(&spec.data, spec.gid).unwrap();
         assert_eq!(std::fs::metadata(&spec.data).unwrap().mode() & 0o777, 0o660);
     }
+}
+
+#[tokio::test]
+async fn a_module_server_has_so_many_connections_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let own = std::fs::metadata(folder.path()).unwrap();
+    let listener = sockets::listen(&path, own.gid()).unwrap();
+    let (open, peer) = (Arc::new(tokio::sync::Semaphore::new(2)), crate::testing::peer(None));
+    let mut accepted = sockets::Accepted { open, listener, uid: own.uid(), peer };
+    let connect = || tokio::net::UnixStream::connect(&path);
+    let _clients = (connect().await.unwrap(), connect().await.unwrap(), connect().await.unwrap());
+    let first = accepted.next().await.unwrap().unwrap();
+    let _second = accepted.next().await.unwrap().unwrap();
+    let waiting = tokio::time::timeout(std::time::Duration::from_millis(200), accepted.next()).await;
+    assert!(waiting.is_err(), "the third was closed");
+    drop(first);
+    let _fourth = connect().await.unwrap();
+    accepted.next().await.unwrap().unwrap();
 }

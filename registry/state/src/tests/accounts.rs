@@ -176,3 +176,14 @@ fn admins_see_all_accounts_in_pages() {
     assert_eq!(world.state.accounts_after(&by(4), None, 3), Err(Reason::NotPermitted));
     assert_eq!(world.state.accounts_after(&by(3), None, 3), Err(Reason::Banned));
 }
+
+#[test]
+fn whom_a_superadmin_disables_no_admin_enables_whoever_did_it_before() {
+    let mut world = company();
+    account(&mut world, 2, AccountChange::Disable(CAT)).unwrap();
+    account(&mut world, 1, AccountChange::Disable(CAT)).unwrap();
+    assert_eq!(account(&mut world, 2, AccountChange::Enable(CAT)), Err(Reason::NotPermitted));
+    account(&mut world, 2, AccountChange::Disable(CAT)).unwrap();
+    assert_eq!(account(&mut world, 2, AccountChange::Enable(CAT)), Err(Reason::NotPermitted), "still");
+    account(&mut world, 1, AccountChange::Enable(CAT)).unwrap();
+}

@@ -272,3 +272,16 @@ fn a_role_that_is_given_and_taken_over_and_over_does_not_fill_what_everybody_is_
     assert!(barred <= limits::MAX_CHURN_AN_ACCOUNT + limits::MAX_LOGIN_DEVICES, "{barred}");
     assert_eq!(world.state.account(ANN).unwrap().role, None, "nothing was done by halves");
 }
+
+#[test]
+fn a_login_that_a_thief_made_admits_nobody_after_the_recovery() {
+    let mut world = World::with_groups();
+    register(&mut world, 1);
+    let (login, here) = (login(&world, GroupId(1)), world.holder(GroupId(1)).0);
+    change(&mut world, 1, DeviceChange::SetRecovery([9; 32])).unwrap();
+    change(&mut world, 1, DeviceChange::SetLogin(Some(login))).unwrap();
+    admit(&mut world, here, 50, login, HOUR).unwrap();
+    world.act(recover(ANN, 9, 8, 12)).unwrap();
+    assert_eq!(ids(&world.state), [client(12)]);
+    assert_eq!(admit(&mut world, here, 51, login, HOUR), Err(Reason::NotPermitted));
+}
