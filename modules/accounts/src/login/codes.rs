@@ -6,7 +6,7 @@ use bytes::Bytes;
 use holdfast_accounts_api::v1::{
     Login, MailPurpose, MailToken, RequestVerificationReply, RequestVerificationRequest, VerifyRequest,
 };
-use holdfast_domain::{AccountId, Reason, UnixMs};
+use holdfast_domain::{Reason, UnixMs};
 use holdfast_sys_core::{
     Refusal,
     gate::Context,
@@ -17,11 +17,11 @@ use super::{
     Desk,
     mail::{Address, verification},
     own::must,
-    rows::{bytes_of, find_token, own_command, token_key, tokens},
+    rows::{find_token, token_key, tokens},
     token::Token,
 };
 use crate::{
-    limits::{MAX_MAIL_TOKENS, VERIFY_MS},
+    limits::{MAX_MAIL_TOKENS, MAX_RACES, RESET_MS, VERIFY_MS},
     rows::key,
 };
 
@@ -36,8 +36,8 @@ pub(super) async fn request(
     must(&context.table_for("get")?, context).await?;
     let counted = desk.mailed.take(account, Instant::now());
     counted.map_err(|_| Refusal::new(Reason::RateLimited).because("mails asked for"))?;
-    let purpose = MailPurpose::Verify;
-    let token = issue(desk, &context.table()?, account, purpose, &address, VERIFY_MS).await?;
+    let (codes, logins) = (context.table()?, context.table_for("change")?);
+    let token = issue(desk, context, (&codes, &logins), MailPurpose::Verify, &address).await?;
     let token = token.ok_or_else(|| Refusal::new(Reason::TooMany).because("codes that are still good"))?;
     mailer.send(verification(address, &token.text())).await.map_err(unsent)?;
     Ok(RequestVerificationReply {})
@@ -68,36 +68,64 @@ pub(super) async fn verify(desk: &Desk, context: &Context, request: VerifyReques
 }
 
 /// A new code, or `None` while as many as can be are good. Those that have expired go.
+///
+/// All on condition that the login is what it was before the codes were counted, and it counts as changed then: of those that are issued
+/// at once, or while codes are voided, one happens and the others look again.
 pub(super) async fn issue(
     desk: &Desk,
-    codes: &Table<MailToken>,
-    account: AccountId,
+    context: &Context,
+    tables: (&Table<MailToken>, &Table<Login>),
     purpose: MailPurpose,
     address: &Address,
-    good_for_ms: u64,
 ) -> Result<Option<Token>, Refusal> {
-    let now = desk.clock.now();
-    let mut good = 0;
-    for stored in tokens(codes).await? {
-        if expired(stored.row(), now) {
-            codes.delete(own_command()?, &token_key(stored.row())?).await?;
-        } else if stored.row().purpose() == purpose {
-            good += 1;
+    let (codes, logins) = tables;
+    for _ in 0..MAX_RACES {
+        let login = must(logins, context).await?;
+        // A code to set the password goes to the address that is verified at the time.
+        if purpose == MailPurpose::Reset && login.row().email != address.as_str() {
+            return Ok(None);
+        }
+        let (now, mut good, mut batch) = (desk.clock.now(), 0, context.batch()?);
+        for stored in tokens(codes).await? {
+            if expired(stored.row(), now) {
+                batch.delete(codes, &token_key(stored.row())?)?;
+            } else if stored.row().purpose() == purpose {
+                good += 1;
+            }
+        }
+        if good >= MAX_MAIL_TOKENS / 2 {
+            return Ok(None);
+        }
+        let token = Token::draw()?;
+        let row = MailToken {
+            hash: Bytes::copy_from_slice(token.hash(purpose).as_bytes()),
+            account: login.row().account.clone(),
+            purpose: purpose.into(),
+            email: address.as_str().to_owned(),
+            expires_ms: now.0.saturating_add(good_for_ms(purpose)),
+        };
+        batch.insert(codes, &row)?;
+        let version = login.version();
+        batch.replace(logins, &login.into_row(), version)?;
+        match batch.commit().await {
+            Ok(Committed::Applied) => return Ok(Some(token)),
+            // Of an earlier try of this request, which nobody remembers: only its hash is stored.
+            Ok(Committed::Duplicate) => {
+                return Err(Refusal::new(Reason::MailUnsent).because("the request had its code already"));
+            }
+            Err(QueryError::Changed { .. } | QueryError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    if good >= MAX_MAIL_TOKENS / 2 {
-        return Ok(None);
+    Err(Refusal::new(Reason::Conflict).because("others were faster each time"))
+}
+
+const fn good_for_ms(purpose: MailPurpose) -> u64 {
+    match purpose {
+        MailPurpose::Unspecified => 0,
+        MailPurpose::Verify => VERIFY_MS,
+        MailPurpose::Reset => RESET_MS,
     }
-    let token = Token::draw()?;
-    let row = MailToken {
-        hash: Bytes::copy_from_slice(token.hash(purpose).as_bytes()),
-        account: bytes_of(account),
-        purpose: purpose.into(),
-        email: address.as_str().to_owned(),
-        expires_ms: now.0.saturating_add(good_for_ms),
-    };
-    codes.insert(own_command()?, &row).await?;
-    Ok(Some(token))
 }
 
 /// The row of a code that is still good.

@@ -32,13 +32,14 @@ pub(super) async fn sign_in(
     peer: &Peer,
     request: SignInRequest,
 ) -> Result<SignInReply, Refusal> {
+    let until = tokio::time::Instant::now() + REFUSED_AFTER;
+    // Neither depends on whether somebody has the name.
     desk.count(peer)?;
     let tried = parse(context, peer, request)?;
-    let until = tokio::time::Instant::now() + REFUSED_AFTER;
     let (login, client) = (tried.login, tried.client);
     let entered = enter(desk, context, tried).await;
     record(login, client, peer, &entered);
-    if matches!(&entered, Err(refusal) if refusal.reason() == Reason::SignInRefused) {
+    if entered.is_err() {
         tokio::time::sleep_until(until).await;
     }
     entered
@@ -72,9 +73,11 @@ fn parse(context: &Context, peer: &Peer, request: SignInRequest) -> Result<Try, 
 async fn enter(desk: &Desk, context: &Context, tried: Try) -> Result<SignInReply, Refusal> {
     let Try { login, password, client, key } = tried;
     let table = context.table::<Login>()?;
+    // First of all: whoever is turned away here is told nothing about the name, and no try of his is counted.
+    let place = desk.hasher.place()?;
     let row = count(&table, login, desk.clock.now()).await?;
     let hash = row.as_ref().map(|row| row.password_hash.clone());
-    let verdict = desk.hasher.verify(hash, &password).await?;
+    let verdict = desk.hasher.verify(place, hash, &password).await?;
     let right = row.filter(|_| verdict != Verdict::Wrong);
     let row = right.ok_or_else(|| refused("wrong, unknown or locked"))?;
     let account = crate::rows::account(&row.account)?;
@@ -82,14 +85,16 @@ async fn enter(desk: &Desk, context: &Context, tried: Try) -> Result<SignInReply
     let expires = UnixMs(now.0.saturating_add(ADMITTED_MS));
     desk.devices.admit(Admission { account, client, key, login, expires }).await?;
     let fresh = match verdict {
-        Verdict::Outdated => Some(desk.hasher.hash(password).await?),
+        // Or at another sign-in, when there is room.
+        Verdict::Outdated => desk.hasher.hash(password).await.ok(),
         Verdict::Right | Verdict::Wrong => None,
     };
     forgive(&table, login, &row.password_hash, fresh).await?;
     Ok(SignInReply { account_id: bytes_of(account), expires_ms: expires.0 })
 }
 
-/// Counts the try before its password is looked at, so that many at once are as many. `None` for a name that is unknown or locked.
+/// Counts the try before its password is looked at, so that many at once are as many. `None` for a name that is unknown or
+/// locked, and for a try that could not be counted: what only known names meet is answered like an unknown one, with as much effort.
 async fn count(table: &Table<Login>, id: LoginId, now: UnixMs) -> Result<Option<Login>, Refusal> {
     for _ in 0..MAX_RACES {
         let Some(stored) = find(table, id).await? else { return Ok(None) };
@@ -103,10 +108,13 @@ async fn count(table: &Table<Login>, id: LoginId, now: UnixMs) -> Result<Option<
         match table.replace(own_command()?, &row, version).await {
             Ok(_) => return Ok(Some(row)),
             Err(QueryError::Changed { .. } | QueryError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "a sign-in could not be counted");
+                return Ok(None);
+            }
         }
     }
-    Err(refused("others were faster each time"))
+    Ok(None)
 }
 
 /// Forgets the failures, unless the password was changed meanwhile, and takes a hash of today's effort.

@@ -83,8 +83,8 @@ pub(crate) fn verification(to: Address, code: &str) -> Mail {
 pub(crate) fn reset(to: Address, code: &str) -> Mail {
     let text = format!(
         "Somebody, most likely you, asked to set a new password for your Holdfast login.\n\n\
-         To do so, run\n\n    holdfast login reset NAME --with-code\n\n\
-         with the name of your login, and enter this code within 30 minutes:\n\n    {code}\n\n\
+         To do so, repeat the command that asked for this mail with `--with-code`,\n\
+         and enter this code within 30 minutes:\n\n    {code}\n\n\
          Give it to nobody. If it was not you, there is nothing to do: your password stays as it is.\n"
     );
     Mail { to, subject: "Set a new password", text: Zeroizing::new(text) }

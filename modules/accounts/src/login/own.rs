@@ -17,9 +17,9 @@ use holdfast_sys_core::{
 use super::{
     Desk,
     password::Password,
-    rows::{bytes_of, find, login, token_key, tokens, void_resets},
+    rows::{bytes_of, find, login, own_command, token_key, tokens, void_resets},
 };
-use crate::rows::key;
+use crate::{limits::MAX_RACES, rows::key};
 
 pub(super) async fn create(
     desk: &Desk,
@@ -61,14 +61,22 @@ pub(super) async fn set_password(
     let table = context.table::<Login>()?;
     must(&table, context).await?;
     let hash = desk.hasher.hash(password).await?;
-    let stored = must(&table, context).await?;
-    let version = stored.version();
-    let row = Login { password_hash: hash, failures: 0, locked_until_ms: 0, ..stored.into_row() };
-    let mut batch = context.batch()?;
-    batch.replace(&table, &row, version)?;
-    void_resets(&mut batch, &context.table_for::<MailToken>("use")?, None).await?;
-    batch.commit().await?;
-    Ok(must(&table, context).await?.into_answer())
+    let codes = context.table_for::<MailToken>("use")?;
+    for _ in 0..MAX_RACES {
+        let stored = must(&table, context).await?;
+        let (version, password_hash) = (stored.version(), hash.clone());
+        let row = Login { password_hash, failures: 0, locked_until_ms: 0, ..stored.into_row() };
+        let mut batch = context.batch()?;
+        batch.replace(&table, &row, version)?;
+        void_resets(&mut batch, &codes, None).await?;
+        match batch.commit().await {
+            Ok(_) => return Ok(must(&table, context).await?.into_answer()),
+            // A try that was counted, or a code that was issued.
+            Err(QueryError::Changed { .. } | QueryError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Refusal::new(Reason::Conflict).because("others were faster each time"))
 }
 
 /// With its codes, so that none of them outlives it.
@@ -84,6 +92,13 @@ pub(super) async fn remove(
         batch.delete(&codes, &token_key(stored.row())?)?;
     }
     batch.commit().await?;
+    // Those that were issued meanwhile. No more are: there is no login to issue them for.
+    for stored in tokens(&codes).await? {
+        match codes.delete(own_command()?, &token_key(stored.row())?).await {
+            Ok(_) | Err(QueryError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(RemoveLoginReply {})
 }
 

@@ -88,26 +88,38 @@ impl Hasher {
     /// `Overloaded` when too many wait.
     pub(crate) async fn hash(&self, password: Password) -> Result<String, Refusal> {
         let argon = self.argon.clone();
-        self.run(move || hash(&argon, &password.0)).await?
+        self.run(self.place()?, move || hash(&argon, &password.0)).await?
+    }
+
+    /// A place in the queue, for [`Self::verify`].
+    ///
+    /// # Errors
+    /// `Overloaded` when too many wait.
+    pub(crate) fn place(&self) -> Result<Place<'_>, Refusal> {
+        Place::take(&self.waiting)
     }
 
     /// Compares; `None` costs as much as a hash that does not fit.
     ///
     /// # Errors
-    /// `Overloaded` when too many wait.
+    /// `Internal` when hashing is not possible.
     pub(crate) async fn verify(
         &self,
+        place: Place<'_>,
         stored: Option<String>,
         password: &Password,
     ) -> Result<Verdict, Refusal> {
         let (argon, known) = (self.argon.clone(), stored.is_some());
         let (stored, copy) = (stored.unwrap_or_else(|| self.dummy.clone()), Password(password.0.clone()));
-        let verdict = self.run(move || verify(&argon, &stored, &copy.0)).await?;
+        let verdict = self.run(place, move || verify(&argon, &stored, &copy.0)).await?;
         Ok(if known { verdict } else { Verdict::Wrong })
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-        let _place = Place::take(&self.waiting)?;
+    async fn run<T: Send + 'static>(
+        &self,
+        _place: Place<'_>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         let running = Arc::clone(&self.running).acquire_owned().await;
         let running = running.map_err(|_| Refusal::new(Reason::Internal).because("the hasher is closed"))?;
         // The permit goes with the work: who hangs up does not make room for more of it.
@@ -117,7 +129,7 @@ impl Hasher {
 }
 
 /// A place in the queue.
-struct Place<'a>(&'a AtomicUsize);
+pub(crate) struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {
     fn take(waiting: &'a AtomicUsize) -> Result<Self, Refusal> {
@@ -180,17 +192,25 @@ mod tests {
         assert_ne!(first, second);
         assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
         assert_eq!(
-            hasher.verify(Some(first.clone()), &password("correct horse")).await.unwrap(),
+            hasher
+                .verify(hasher.place().unwrap(), Some(first.clone()), &password("correct horse"))
+                .await
+                .unwrap(),
             Verdict::Right
         );
-        assert_eq!(hasher.verify(Some(first), &password("correct house")).await.unwrap(), Verdict::Wrong);
+        assert_eq!(
+            hasher.verify(hasher.place().unwrap(), Some(first), &password("correct house")).await.unwrap(),
+            Verdict::Wrong
+        );
     }
 
     #[tokio::test]
     async fn an_older_hash_is_good_and_to_be_replaced() {
         let params = Params::new(8192, 1, 1, None).unwrap();
         let old = hash(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), b"correct horse").unwrap();
-        let verdict = Hasher::new().unwrap().verify(Some(old), &password("correct horse")).await.unwrap();
+        let hasher = Hasher::new().unwrap();
+        let place = hasher.place().unwrap();
+        let verdict = hasher.verify(place, Some(old), &password("correct horse")).await.unwrap();
         assert_eq!(verdict, Verdict::Outdated);
     }
 
@@ -200,7 +220,8 @@ mod tests {
         for stored in
             [None, Some(""), Some("correct horse"), Some("$argon2id$"), Some("$argon2id$v=19$m=8,t=1,p=1$$")]
         {
-            let verdict = hasher.verify(stored.map(str::to_owned), &password("correct horse")).await.unwrap();
+            let (place, stored) = (hasher.place().unwrap(), stored.map(str::to_owned));
+            let verdict = hasher.verify(place, stored.clone(), &password("correct horse")).await.unwrap();
             assert_eq!(verdict, Verdict::Wrong, "{stored:?}");
         }
     }

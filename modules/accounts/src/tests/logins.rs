@@ -1,5 +1,6 @@
 //! Logins through the guard and the gate, with a clock, a registry and a mail server of the test's own.
 
+mod codes;
 mod desk;
 mod holes;
 
