@@ -108,6 +108,10 @@ async fn count(table: &Table<Login>, id: LoginId, now: UnixMs) -> Result<Option<
         match table.replace(own_command()?, &row, version).await {
             Ok(_) => return Ok(Some(row)),
             Err(QueryError::Changed { .. } | QueryError::NotFound { .. }) => {}
+            // The home moved: the client goes after it.
+            Err(error) if matches!(error.reason(), Reason::StaleMap | Reason::WrongGroup) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 tracing::warn!(%error, "a sign-in could not be counted");
                 return Ok(None);
