@@ -4,7 +4,7 @@
 //! to abort on panic this never runs; it serves builds that unwind.
 //!
 //! An INTERNAL or UNKNOWN status that is no [`Refusal`] is tonic's own or an exception of a module server: its text stays here. That of a
-//! request which cannot be decoded becomes a refusal like any other.
+//! request which cannot be decoded becomes a refusal like any other. Nor does a client get details that are no base64: tonic's panics.
 
 use std::{
     convert::Infallible,
@@ -13,6 +13,10 @@ use std::{
     task::{Context, Poll},
 };
 
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use holdfast_domain::Reason;
@@ -63,23 +67,40 @@ fn internal() -> Status {
 /// What every error of prost's decoder begins with; tonic makes it an INTERNAL status.
 const UNDECODABLE: &str = "failed to decode Protobuf message";
 
-/// Turns a status that says what it should not into a refusal.
+/// Details as tonic reads them, padded or not.
+const DETAILS: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Turns a status that says what it should not into a refusal. Most say nothing: they cost a look.
 fn refuse(headers: &mut HeaderMap) {
-    let failed = |status: &Status| matches!(status.code(), Code::Internal | Code::Unknown);
-    let Some(status) = Status::from_header_map(headers).filter(failed) else { return };
-    if !status.details().is_empty() {
-        return;
-    }
-    let text = status.message();
-    let reason = if text.starts_with(UNDECODABLE) {
+    let details = headers.get("grpc-status-details-bin").map(|details| DETAILS.decode(details));
+    let code = headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    let reason = match (details, code) {
+        (Some(Err(error)), _) => {
+            tracing::error!(%error, "a handler's status has details that are none");
+            Reason::Internal
+        }
+        (Some(Ok(details)), _) if !details.is_empty() => return,
+        (_, Some(Code::Internal | Code::Unknown)) => untyped(headers),
+        _ => return,
+    };
+    let replaced = Status::from(Refusal::new(reason)).add_header(headers);
+    debug_assert!(replaced.is_ok(), "a refusal's texts are headers");
+}
+
+/// What a failure without details is to a caller.
+fn untyped(headers: &HeaderMap) -> Reason {
+    let status = Status::from_header_map(headers);
+    let text = status.as_ref().map_or("", Status::message);
+    if text.starts_with(UNDECODABLE) {
         tracing::debug!(text, "a request that cannot be decoded");
         Reason::Malformed
     } else {
         tracing::error!(text, "a handler failed");
         Reason::Internal
-    };
-    let replaced = Status::from(Refusal::new(reason)).add_header(headers);
-    debug_assert!(replaced.is_ok(), "a refusal's texts are headers");
+    }
 }
 
 /// A response body whose stream may panic. `None` once it did.

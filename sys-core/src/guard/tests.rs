@@ -278,3 +278,28 @@ async fn statuses_that_are_no_refusals_keep_their_text_to_themselves() {
     let said = answer(Status::invalid_argument("a module server's own words")).await;
     assert_eq!(said.message(), "a module server's own words");
 }
+
+#[tokio::test]
+async fn details_that_would_make_clients_panic_reach_none() {
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status-details-bin", "hunter2 is no base64".parse().unwrap());
+    for code in ["0", "2", "5", "13", "hunter2"] {
+        trailers.insert("grpc-status", code.parse().unwrap());
+        let head = {
+            let mut response = Response::new(Body::empty());
+            *response.headers_mut() = trailers.clone();
+            contain::response(contain::start(|| async { Ok(response) })).await.unwrap()
+        };
+        assert_internal_without_text(&Status::from_header_map(head.headers()).unwrap());
+        let tail =
+            http_body_util::StreamBody::new(futures::stream::iter([Ok::<_, Status>(http_body::Frame::<
+                bytes::Bytes,
+            >::trailers(
+                trailers.clone()
+            ))]));
+        let response = Response::new(Body::new(tail));
+        let response = contain::response(contain::start(|| async { Ok(response) })).await.unwrap();
+        let collected = http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+        assert_internal_without_text(&Status::from_header_map(collected.trailers().unwrap()).unwrap());
+    }
+}
