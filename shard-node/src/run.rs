@@ -120,6 +120,7 @@ fn known_view(member: &Member, map_key: &P256Public) -> anyhow::Result<View> {
         global_roles: Arc::new(member.folder.get(files::GLOBAL_ROLES)?.unwrap_or_default()),
         // What was wanted then may be done: tasks are the registry's to repeat.
         tasks: BTreeSet::new(),
+        ..View::default()
     })
 }
 

@@ -153,7 +153,7 @@ impl Operator {
         let call = |mut client: OperatorsClient<Channel>| async move {
             client.list_groups(pb::ListGroupsRequest {}).await
         };
-        let pb::ListGroupsReply { groups } = self.call(ACTION, Repeat::Safe, call).await?;
+        let pb::ListGroupsReply { groups, slot_moves: _ } = self.call(ACTION, Repeat::Safe, call).await?;
         groups.into_iter().map(|row| GroupRow::read(row, ACTION)).collect()
     }
 
@@ -163,7 +163,7 @@ impl Operator {
     /// See [`Error`]; [`Error::Unknown`] when the reply was lost.
     pub async fn create_groups(&self, count: u32) -> Result<Vec<GroupId>, Error> {
         let call = |mut client: OperatorsClient<Channel>| async move {
-            client.create_groups(pb::CreateGroupsRequest { count }).await
+            client.create_groups(pb::CreateGroupsRequest { count, replicas: 0 }).await
         };
         let pb::CreateGroupsReply { groups } =
             self.call("create shard groups", Repeat::UnlessSent, call).await?;

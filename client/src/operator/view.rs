@@ -207,6 +207,7 @@ impl NodeRow {
             renewed_ms,
             banned,
             replicas,
+            ..
         } = row;
         Ok(Self {
             node: id(&node_id, action, "node id")?,
@@ -238,9 +239,9 @@ impl PendingRow {
 
 impl GroupRow {
     pub(super) fn read(row: pb::GroupRow, action: &str) -> Result<Self, Error> {
-        let pb::GroupRow { group, epoch, slots, replicas, state, key_generation } = row;
+        let pb::GroupRow { group, epoch, slots, replicas, state, key_generation, .. } = row;
         let replica = |row: pb::ReplicaRow| {
-            let pb::ReplicaRow { replica_id, node_id, address, state } = row;
+            let pb::ReplicaRow { replica_id, node_id, address, state, .. } = row;
             Ok::<_, Error>(ReplicaRow {
                 replica: ReplicaId(replica_id),
                 node: id(&node_id, action, "node id")?,

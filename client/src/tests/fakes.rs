@@ -187,6 +187,7 @@ impl Fake {
             lineage: Lineage(0),
             epoch: MapEpoch(self.state().epoch),
             groups: vec![group],
+            moves: vec![],
         };
         sign_value(&self.0.founded.map_signer, labels::SHARD_MAP, &map).unwrap()
     }
@@ -227,7 +228,7 @@ impl Fake {
             let epoch = MapEpoch(state.epoch);
             drop(state);
             let details =
-                Details { reason: "stale_map".into(), map_epoch: Some(epoch), map: Some(self.map()) };
+                Details { reason: "stale_map".into(), map_epoch: Some(epoch), map: Some(self.map()), ..Details::default() };
             let bytes = error_details::encode(Code::FailedPrecondition, "stale", details);
             return Err(Status::with_details(Code::FailedPrecondition, "stale", bytes));
         }
@@ -269,7 +270,7 @@ impl Fake {
 }
 
 fn refusal(reason: Reason) -> Status {
-    let details = Details { reason: reason.code().to_owned(), map_epoch: None, map: None };
+    let details = Details { reason: reason.code().to_owned(), ..Details::default() };
     let bytes = error_details::encode(Code::FailedPrecondition, reason.text(), details);
     Status::with_details(Code::FailedPrecondition, reason.text(), bytes)
 }

@@ -24,6 +24,7 @@ pub(super) fn nodes(state: &State) -> ListNodesReply {
         renewed_ms: member.renewed.0,
         banned: bans.contains(&BanSubject::Node(node)),
         replicas: u32::try_from(state.replicas_on(node)).unwrap_or(u32::MAX),
+        ..NodeRow::default()
     });
     ListNodesReply { nodes: rows.collect() }
 }
@@ -55,14 +56,17 @@ pub(super) fn groups(state: &State) -> ListGroupsReply {
                     ReplicaState::Founding => "founding",
                     ReplicaState::Learner => "learner",
                     ReplicaState::Voter => "voter",
+                    ReplicaState::Leaving => "leaving",
                 }
                 .to_owned(),
+                ..ReplicaRow::default()
             })
             .collect(),
         state: GroupState::of(group).as_str().to_owned(),
         key_generation: state.generation(KeySubject::Dmk(group.group)).map_or(0, |generation| generation.0),
+        ..GroupRow::default()
     });
-    ListGroupsReply { groups: groups.collect() }
+    ListGroupsReply { groups: groups.collect(), slot_moves: Vec::new() }
 }
 
 fn slots_between(first: u16, last: u16) -> u32 {

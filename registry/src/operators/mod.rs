@@ -13,6 +13,7 @@ use holdfast_domain::{
     GroupId, NodeId, Reason, SignedAdmission, SpiffeSubject, admission::MAX_ADMISSION, codec,
 };
 use holdfast_keys::P256Public;
+use holdfast_proto::registry::v1 as pb;
 use holdfast_proto::registry::v1::{
     AuditEvent, AuditRequest, CreateGroupsReply, CreateGroupsRequest, ExportChunk, ExportRequest,
     ListGroupsReply, ListGroupsRequest, ListNodesReply, ListNodesRequest, ListPendingReply,
@@ -79,6 +80,55 @@ fn operator_of<T>(request: &Request<T>) -> Result<SpiffeSubject, Status> {
 impl Operators for OperatorsService {
     type AuditStream = Replies<AuditEvent>;
     type ExportStream = Replies<ExportChunk>;
+
+    async fn move_replica(
+        &self,
+        _: Request<pb::MoveReplicaRequest>,
+    ) -> Result<Response<pb::MoveReplicaReply>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn cancel_move(
+        &self,
+        _: Request<pb::CancelMoveRequest>,
+    ) -> Result<Response<pb::CancelMoveReply>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn set_standing(
+        &self,
+        _: Request<pb::SetStandingRequest>,
+    ) -> Result<Response<pb::SetStandingReply>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn rebalance(
+        &self,
+        _: Request<pb::RebalanceRequest>,
+    ) -> Result<Response<pb::RebalanceReply>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn split_group(
+        &self,
+        _: Request<pb::SplitGroupRequest>,
+    ) -> Result<Response<pb::SplitGroupReply>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn merge_groups(
+        &self,
+        _: Request<pb::MergeGroupsRequest>,
+    ) -> Result<Response<pb::MergeGroupsReply>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn give_up_slot_move(
+        &self,
+        _: Request<pb::GiveUpSlotMoveRequest>,
+    ) -> Result<Response<pb::GiveUpSlotMoveReply>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
 
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitReply>, Status> {
         let by = operator_of(&request)?;

@@ -105,7 +105,7 @@ impl CustodyService {
                 self.core.change_map(&by, |state| plan::plan_withdrawn(state, group, replica)).await
             }
             ReplicaReport::Dropped => self.core.propose(by, Act::Dropped { group, replica }).await,
-            ReplicaReport::Unspecified => Err(wire::malformed("a report says what happened")),
+            _ => Err(wire::malformed("a report says what happened")),
         };
         match result {
             // Told again by a node that did not hear the answer.
@@ -153,7 +153,7 @@ fn is_known(state: &State, node: NodeId, group: GroupId, replica: ReplicaId, rep
             !moving && here.is_some_and(|here| here.node == node && here.state == ReplicaState::Voter)
         }
         ReplicaReport::Dropped => here.is_none() && !dropping,
-        ReplicaReport::Unspecified => false,
+        _ => false,
     }
 }
 
@@ -186,6 +186,20 @@ impl Custody for CustodyService {
         let (group, replica) = (GroupId(request.group), ReplicaId(request.replica_id));
         Self::report(self, node, group, replica, request.report()).await?;
         Ok(Response::new(ReportReply {}))
+    }
+
+    async fn heartbeat(
+        &self,
+        _: Request<holdfast_proto::registry::v1::HeartbeatRequest>,
+    ) -> Result<Response<holdfast_proto::registry::v1::HeartbeatReply>, Status> {
+        Ok(Response::default())
+    }
+
+    async fn get_floors(
+        &self,
+        _: Request<holdfast_proto::registry::v1::GetFloorsRequest>,
+    ) -> Result<Response<holdfast_proto::registry::v1::GetFloorsReply>, Status> {
+        Ok(Response::default())
     }
 
     async fn admit_device(

@@ -117,6 +117,7 @@ pub fn next_map(state: &State, change: &MapChange) -> Result<ShardMap, Reason> {
             lineage: state.lineage,
             epoch: MapEpoch(0),
             groups: Vec::new(),
+            moves: Vec::new(),
         },
     };
     map.epoch = MapEpoch(map.epoch.0.checked_add(1).ok_or(Reason::Overloaded)?);

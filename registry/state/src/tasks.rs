@@ -72,6 +72,7 @@ fn tasks_in(group: &GroupDescriptor, node: NodeId, cancelled: bool) -> Vec<Task>
             let kind = if cancelled { TaskKind::Withdraw } else { TaskKind::HandOver };
             learner.map(|learner| task(kind, learner))
         }
+        ReplicaState::Leaving => None,
     })
     .collect()
 }

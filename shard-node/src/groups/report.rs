@@ -11,7 +11,7 @@ pub(super) async fn report(
     replica: ReplicaId,
     report: ReplicaReport,
 ) -> Result<(), StepError> {
-    let request = ReportRequest { group: group.0, replica_id: replica.0, report: report.into() };
+    let request = ReportRequest { group: group.0, replica_id: replica.0, report: report.into(), other: 0 };
     let answer = runtime
         .keeper
         .registries

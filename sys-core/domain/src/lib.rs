@@ -37,7 +37,7 @@ pub use ids::{
     SpkiHash, UnixMs, UploadId,
 };
 pub use login::{LoginId, LoginName, LoginNameError};
-pub use map::{GroupDescriptor, ReplicaDescriptor, ReplicaState, ShardMap, VoterEndpoint};
+pub use map::{GroupDescriptor, ReplicaDescriptor, ReplicaState, ShardMap, SlotMove, VoterEndpoint};
 pub use reason::Reason;
 pub use rule::{Audience, Rule};
 pub use schema::{Check, EntitySchema, FieldSchema, FieldType, FieldValue, Fields, MethodRule, ModuleSchema};

@@ -102,6 +102,7 @@ reasons! {
     // Shards and clients
     StaleMap = "stale_map", "The caller's shard map is stale; the new descriptor is attached.";
     WrongGroup = "wrong_group", "This node does not serve the home's group.";
+    NotLeader = "not_leader", "This replica does not lead its group; the details name the one that does, if it is known.";
     NoQuorum = "no_quorum", "The group has no quorum at present.";
     NotReady = "not_ready", "The server is not ready yet.";
     InviteUnknown = "invite_unknown", "The invite is unknown, used or expired.";

@@ -1,4 +1,4 @@
-//! What the registry tells its members as it changes: map, bans, approvals, voters and tasks.
+//! What the registry tells its members as it changes: map, bans, approvals, voters, drops and rotations.
 
 mod event;
 #[cfg(test)]
@@ -11,8 +11,8 @@ use std::{
 };
 
 use holdfast_domain::{
-    AccountId, BanSubject, ClusterId, GroupId, NodeId, PcrApproval, ReplicaId, Role, ShardMap, Signed,
-    VoterEndpoint,
+    AccountId, BanSubject, ClusterId, GroupId, KeyGeneration, NodeId, PcrApproval, ReplicaId, Role, ShardMap,
+    Signed, VoterEndpoint,
 };
 use holdfast_keys::P256Public;
 use holdfast_proto::registry::v1::{WatchRequest, directory_client::DirectoryClient};
@@ -83,6 +83,10 @@ pub struct View {
     pub voters: Vec<VoterEndpoint>,
     /// What to do, by group.
     pub tasks: BTreeSet<(GroupId, Task)>,
+    /// Replicas here that the registry wants deleted.
+    pub drops: BTreeSet<(GroupId, ReplicaId)>,
+    /// Groups here whose key is to be replaced by a generation above this one.
+    pub rotations: BTreeMap<GroupId, KeyGeneration>,
     /// Who holds a role everywhere.
     pub global_roles: Arc<GlobalRoles>,
 }
@@ -90,7 +94,7 @@ pub struct View {
 impl View {
     /// Whether both are one view: the registry repeats itself to show that it is there.
     fn is(&self, other: &Self) -> bool {
-        let Self { index, map, bans, approvals, voters, tasks, global_roles } = self;
+        let Self { index, map, bans, approvals, voters, tasks, drops, rotations, global_roles } = self;
         let same_map = match (map, &other.map) {
             (None, None) => true,
             (Some(map), Some(other)) => Arc::ptr_eq(map, other) || map.signed == other.signed,
@@ -102,6 +106,8 @@ impl View {
             && *approvals == other.approvals
             && *voters == other.voters
             && *tasks == other.tasks
+            && *drops == other.drops
+            && *rotations == other.rotations
             && *global_roles == other.global_roles
     }
 }

@@ -29,7 +29,7 @@ pub const fn grpc_code(reason: Reason) -> Code {
         R::RateLimited | R::QuotaExceeded | R::TooMany | R::DiskFull | R::Overloaded => {
             Code::ResourceExhausted
         }
-        R::NoQuorum | R::NotReady => Code::Unavailable,
+        R::NoQuorum | R::NotReady | R::NotLeader => Code::Unavailable,
         R::UnknownMethod => Code::Unimplemented,
         R::Internal => Code::Internal,
         // Evidence, keys, maps: the request was understood, the state of caller or cluster forbids it.

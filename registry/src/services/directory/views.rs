@@ -44,6 +44,8 @@ impl Shared {
             voters: voters.clone(),
             tasks: tasks.get(&node).cloned().unwrap_or_default(),
             global_roles: global_roles.clone(),
+            drops: Vec::new(),
+            rotations: Vec::new(),
         }
     }
 

@@ -72,7 +72,7 @@ async fn report(
     (node, replica_id): (NodeId, u64),
     report: ReplicaReport,
 ) -> Result<(), tonic::Status> {
-    let message = ReportRequest { group: GROUP.0, replica_id, report: report.into() };
+    let message = ReportRequest { group: GROUP.0, replica_id, report: report.into(), other: 0 };
     service.report(from(Caller::Node(node), message)).await.map(drop)
 }
 

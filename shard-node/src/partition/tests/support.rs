@@ -25,7 +25,7 @@ use holdfast_sys_core::{
     Caller,
     clock::Clock,
     gate::HomeAccess,
-    module::{Partition, PartitionHost, RecordKey, RouteInfo},
+    module::{Freshness, Partition, PartitionHost, RecordKey, RouteInfo},
 };
 use tonic::transport::Channel;
 
@@ -36,7 +36,8 @@ use crate::{
 
 pub(crate) const CLUSTER: ClusterId = ClusterId::new([1; 16]);
 pub(crate) const GROUP: GroupId = GroupId(3);
-pub(crate) const ROUTE: RouteInfo = RouteInfo { map_epoch: MapEpoch(4), group: GROUP };
+pub(crate) const ROUTE: RouteInfo =
+    RouteInfo { map_epoch: MapEpoch(4), group: GROUP, freshness: Freshness::Newest };
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 struct Nobody;
@@ -161,7 +162,8 @@ pub(crate) fn descriptor() -> GroupDescriptor {
 
 pub(crate) fn signed_map(epoch: u64, groups: Vec<GroupDescriptor>) -> Arc<VerifiedMap> {
     let signer = SoftSigner::generate().unwrap();
-    let map = ShardMap { cluster: CLUSTER, lineage: Lineage(0), epoch: MapEpoch(epoch), groups };
+    let map =
+        ShardMap { cluster: CLUSTER, lineage: Lineage(0), epoch: MapEpoch(epoch), groups, moves: Vec::new() };
     let signed = sign_value(&signer, labels::SHARD_MAP, &map).unwrap();
     Arc::new(VerifiedMap { signed, map })
 }

@@ -3,13 +3,15 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use holdfast_domain::{
-    AccountId, BanSubject, ClusterId, GroupId, IdError, PcrApproval, ReplicaId, Role, ShardMap, Signature64,
-    Signed, VoterEndpoint,
+    AccountId, BanSubject, ClusterId, GroupId, IdError, KeyGeneration, PcrApproval, ReplicaId, Role,
+    ShardMap, Signature64, Signed, VoterEndpoint,
     codec::{self, CodecError},
     map::{MAX_MAP, MapError},
 };
 use holdfast_keys::{P256Public, labels, sign, verify_value};
-use holdfast_proto::registry::v1::{GlobalRole, ReplicaTask, SignedRow, TaskKind, Voter, WatchEvent};
+use holdfast_proto::registry::v1::{
+    GlobalRole, KeyRotation, ReplicaTask, SignedRow, TaskKind, Voter, WatchEvent,
+};
 
 use super::{Target, Task, VerifiedMap, View};
 
@@ -58,8 +60,9 @@ pub(super) fn read(
     map_key: &P256Public,
     known: &View,
 ) -> Result<View, EventError> {
-    let WatchEvent { index, map, bans, pcr_approvals, voters, tasks, global_roles } = event;
-    if bans.len().max(pcr_approvals.len()).max(voters.len()).max(tasks.len()) > MAX_ROWS {
+    let WatchEvent { index, map, bans, pcr_approvals, voters, tasks, global_roles, drops, rotations } = event;
+    let rows = [bans.len(), pcr_approvals.len(), voters.len(), tasks.len(), drops.len(), rotations.len()];
+    if rows.into_iter().any(|rows| rows > MAX_ROWS) {
         return Err(EventError::TooMany);
     }
     if global_roles.len() > MAX_GLOBAL_ROLES {
@@ -75,6 +78,8 @@ pub(super) fn read(
         approvals: pcr_approvals.iter().map(decode_approval).collect::<Result<_, _>>()?,
         voters: voters.into_iter().map(voter).collect::<Result<_, _>>()?,
         tasks: tasks.into_iter().map(task).collect::<Result<BTreeSet<_>, _>>()?,
+        drops: drops.iter().map(|drop| (GroupId(drop.group), ReplicaId(drop.replica_id))).collect(),
+        rotations: rotations.iter().map(rotation).collect(),
         global_roles: Arc::new(global_roles.iter().map(global_role).collect::<Result<_, _>>()?),
     };
     // A member that is behind would give rights back; a restored registry begins a new lineage and says so in its map.
@@ -136,6 +141,11 @@ pub(crate) fn voter(row: Voter) -> Result<VoterEndpoint, IdError> {
     })
 }
 
+fn rotation(row: &KeyRotation) -> (GroupId, KeyGeneration) {
+    let KeyRotation { group, above_generation } = row;
+    (GroupId(*group), KeyGeneration(*above_generation))
+}
+
 fn global_role(row: &GlobalRole) -> Result<(AccountId, Role), EventError> {
     let GlobalRole { account_id, role } = row;
     let role = Role::try_from(*role).map_err(|_| EventError::Field("a global role is a role"))?;
@@ -169,7 +179,8 @@ mod tests {
     use super::*;
 
     fn event(signer: &SoftSigner, cluster: ClusterId, index: u64, epoch: u64) -> WatchEvent {
-        let map = ShardMap { cluster, lineage: Lineage(0), epoch: MapEpoch(epoch), groups: vec![] };
+        let map =
+            ShardMap { cluster, lineage: Lineage(0), epoch: MapEpoch(epoch), groups: vec![], moves: vec![] };
         let signed = sign_value(signer, labels::SHARD_MAP, &map).unwrap();
         let row = SignedRow { bytes: signed.bytes.into(), signature: signed.signature.0.to_vec().into() };
         WatchEvent { index, map: Some(row), ..WatchEvent::default() }
