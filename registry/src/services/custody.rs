@@ -192,14 +192,14 @@ impl Custody for CustodyService {
         &self,
         _: Request<holdfast_proto::registry::v1::HeartbeatRequest>,
     ) -> Result<Response<holdfast_proto::registry::v1::HeartbeatReply>, Status> {
-        Ok(Response::default())
+        Ok(Response::new(Default::default()))
     }
 
     async fn get_floors(
         &self,
         _: Request<holdfast_proto::registry::v1::GetFloorsRequest>,
     ) -> Result<Response<holdfast_proto::registry::v1::GetFloorsReply>, Status> {
-        Ok(Response::default())
+        Ok(Response::new(Default::default()))
     }
 
     async fn admit_device(
