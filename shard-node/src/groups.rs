@@ -4,6 +4,7 @@
 //! a crash at any point, and a step that fails is simply tried again.
 
 mod hand_over;
+pub mod plan;
 mod reconcile;
 mod replica;
 mod report;
