@@ -11,6 +11,7 @@ pub mod binaries;
 pub mod canary;
 pub mod cli;
 pub mod cluster;
+pub mod history;
 pub mod input;
 pub mod job;
 pub mod keep;
