@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     fn refused(reason: &str) -> Status {
-        let details = Details { reason: reason.into(), map_epoch: Some(MapEpoch(4)), map: None };
+        let details = Details { reason: reason.into(), map_epoch: Some(MapEpoch(4)), ..Details::default() };
         let bytes = error_details::encode(Code::FailedPrecondition, "text", details);
         Status::with_details(Code::FailedPrecondition, "text", bytes)
     }

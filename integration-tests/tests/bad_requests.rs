@@ -55,6 +55,7 @@ impl Caller {
             group: at.group.0,
             command_id: Bytes::from_static(&[7; 16]),
             home: None,
+            max_staleness_ms: 0,
         };
         Self { channel, route }
     }

@@ -71,7 +71,8 @@ fn replica(cluster: &Cluster, node: usize) -> Replica {
 async fn home(client: &Client) -> (Replica, Route) {
     let found = client.resolve().await.unwrap();
     let command_id = Bytes::copy_from_slice(&random_array::<16>().unwrap());
-    let route = Route { map_epoch: found.epoch.0, group: found.group.0, command_id, home: None };
+    let route =
+        Route { map_epoch: found.epoch.0, group: found.group.0, command_id, home: None, max_staleness_ms: 0 };
     (found.replicas[0].clone(), route)
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use holdfast_domain::{MapEpoch, ShardMap, Signature64, Signed};
+use holdfast_domain::{MapEpoch, NodeId, ShardMap, Signature64, Signed};
 use prost::Message;
 use tonic::Code;
 
@@ -23,6 +23,7 @@ pub const MAX_DETAILS: usize = 8;
 const ERROR_INFO_TYPE: &str = "type.googleapis.com/google.rpc.ErrorInfo";
 const SIGNED_MAP_TYPE: &str = "type.googleapis.com/holdfast.registry.v1.SignedRow";
 const MAP_EPOCH_KEY: &str = "map_epoch";
+const LEADER_KEY: &str = "leader";
 
 /// Room that the other details and their framing take beside an attached map.
 const DETAILS_HEADROOM: usize = 1024;
@@ -56,7 +57,7 @@ struct ErrorInfo {
 }
 
 /// What the details of a refusal say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Details {
     /// A stable reason code (`holdfast_domain::Reason`).
     pub reason: String,
@@ -64,12 +65,16 @@ pub struct Details {
     pub map_epoch: Option<MapEpoch>,
     /// The newer map itself, where it fits; its signature is yet to be checked.
     pub map: Option<Signed<ShardMap>>,
+    /// Who leads the group and takes its writes, as far as the server knows.
+    pub leader: Option<NodeId>,
 }
 
 /// Encodes details for `grpc-status-details-bin`. They travel in a header, so a map too large for one is left out.
 pub fn encode(code: Code, message: &str, details: Details) -> Bytes {
-    let Details { reason, map_epoch, map } = details;
-    let metadata = map_epoch.map(|epoch| (MAP_EPOCH_KEY.to_owned(), epoch.to_string())).into_iter().collect();
+    let Details { reason, map_epoch, map, leader } = details;
+    let epoch = map_epoch.map(|epoch| (MAP_EPOCH_KEY.to_owned(), epoch.to_string()));
+    let leader = leader.map(|node| (LEADER_KEY.to_owned(), node.to_string()));
+    let metadata = epoch.into_iter().chain(leader).collect();
     let info = ErrorInfo { reason, domain: ERROR_DOMAIN.to_owned(), metadata };
     let mut any = vec![Any { type_url: ERROR_INFO_TYPE.to_owned(), value: info.encode_to_vec().into() }];
     if let Some(map) = map.filter(|map| map.bytes.len() <= MAX_DETAILS_BYTES - DETAILS_HEADROOM) {
@@ -94,12 +99,13 @@ pub fn decode(bytes: &[u8]) -> Option<Details> {
         return None;
     }
     let map_epoch = info.metadata.get(MAP_EPOCH_KEY).and_then(|text| text.parse().ok());
+    let leader = info.metadata.get(LEADER_KEY).and_then(|text| text.parse().ok());
     let map = value_of(SIGNED_MAP_TYPE).and_then(|value| {
         let row = SignedRow::decode(value).ok()?;
         let signature = <[u8; 64]>::try_from(&*row.signature).ok()?;
         Some(Signed::from_parts(row.bytes.to_vec(), Signature64(signature)))
     });
-    Some(Details { reason: info.reason, map_epoch, map })
+    Some(Details { reason: info.reason, map_epoch, map, leader })
 }
 
 #[cfg(test)]

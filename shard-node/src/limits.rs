@@ -20,6 +20,16 @@ pub const DEDUP_SWEEP: usize = 2;
 /// Tries of a command whose decision was overtaken, before the caller is told.
 pub const COMMIT_TRIES: u32 = 3;
 
+/// How long one command may wait for a majority. An isolated leader learns late that it is none: its callers go elsewhere sooner.
+pub const COMMIT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a read may wait for the leader's word and for this replica to follow: an election is over by then.
+pub const READ_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a writer waits where nobody leads: long enough for a new leader's first entry, short enough to ask another replica, as
+/// this one may be cut off.
+pub const LEADER_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Rows that one listing call visits.
 pub const MAX_LIST_VISITS: usize = holdfast_sys_core::limits::MAX_SCAN_VISITS;
 

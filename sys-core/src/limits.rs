@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Largest value of one record that a module may write: sealed with its head it stays below the store's 64 KiB.
 pub const MAX_VALUE_BYTES: usize = 40 * 1024;
 
+/// Longest age of what a stale read may show: a replica that hears nothing for longer is lost to its group, not late.
+pub const MAX_STALENESS: Duration = Duration::from_secs(10 * 60);
+
 /// Most uploads under way in one home: each holds a row, and disk space up to its declared size.
 pub const MAX_UPLOADS: usize = 64;
 

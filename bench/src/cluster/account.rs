@@ -94,6 +94,12 @@ impl Account {
     pub(crate) fn route(&self) -> anyhow::Result<wire::Route> {
         let Route { epoch, group, replicas: _ } = &self.route;
         let command = Bytes::copy_from_slice(&random_array::<16>()?);
-        Ok(wire::Route { map_epoch: epoch.0, group: group.0, command_id: command, home: None })
+        Ok(wire::Route {
+            map_epoch: epoch.0,
+            group: group.0,
+            command_id: command,
+            home: None,
+            max_staleness_ms: 0,
+        })
     }
 }

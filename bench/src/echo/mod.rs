@@ -95,5 +95,11 @@ impl Caller {
 
 /// The map epoch carries what the stub is asked for.
 fn route(wanted: u64) -> Route {
-    Route { map_epoch: wanted, group: 1, command_id: Bytes::from_static(&[3; 16]), home: None }
+    Route {
+        map_epoch: wanted,
+        group: 1,
+        command_id: Bytes::from_static(&[3; 16]),
+        home: None,
+        max_staleness_ms: 0,
+    }
 }

@@ -67,6 +67,7 @@ impl Tries<'_> {
                         command_id: Bytes::copy_from_slice(command.as_bytes()),
                         // Servers take the caller's own when it is left out.
                         home: (*id != shared.home.into()).then(|| (*id).into()),
+                        max_staleness_ms: 0,
                     };
                     return Ok((channel, route));
                 }

@@ -153,6 +153,7 @@ impl Stranger {
                         group: group.0,
                         command_id: Bytes::copy_from_slice(command.as_bytes()),
                         home: Some(holdfast_domain::HomeId::Login(self.login).into()),
+                        max_staleness_ms: 0,
                     };
                     match self.dialer.connect(&replica.address, &expected).await {
                         Err(error) => Answer::Silent { last: holdfast_domain::causes(&error), sent: false },

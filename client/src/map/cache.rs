@@ -167,7 +167,13 @@ mod tests {
             slots: vec![even_slots(0, 1).unwrap()],
             replicas: vec![replica(ReplicaState::Learner), replica(ReplicaState::Voter)],
         };
-        ShardMap { cluster: CLUSTER, lineage: Lineage(lineage), epoch: MapEpoch(epoch), groups: vec![group], moves: vec![] }
+        ShardMap {
+            cluster: CLUSTER,
+            lineage: Lineage(lineage),
+            epoch: MapEpoch(epoch),
+            groups: vec![group],
+            moves: vec![],
+        }
     }
 
     fn signed(key: &SoftSigner, map: &ShardMap) -> Signed<ShardMap> {

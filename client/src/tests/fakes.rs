@@ -227,8 +227,12 @@ impl Fake {
         if route.map_epoch < state.epoch {
             let epoch = MapEpoch(state.epoch);
             drop(state);
-            let details =
-                Details { reason: "stale_map".into(), map_epoch: Some(epoch), map: Some(self.map()), ..Details::default() };
+            let details = Details {
+                reason: "stale_map".into(),
+                map_epoch: Some(epoch),
+                map: Some(self.map()),
+                ..Details::default()
+            };
             let bytes = error_details::encode(Code::FailedPrecondition, "stale", details);
             return Err(Status::with_details(Code::FailedPrecondition, "stale", bytes));
         }

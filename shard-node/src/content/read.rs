@@ -71,9 +71,9 @@ impl ShardGroup {
         }
         let chunk = self.chunk_of(content, index)?.ok_or_else(not_found)?;
         let Some(sealed) = refusals::segments(self.segments().read(chunk.chunk()))? else {
-            // Deleted meanwhile, or a hole of this replica; in both cases there is nothing to read.
             tracing::debug!(group = %self.id(), chunk = %chunk.chunk(), "chunk is not here");
-            return Err(not_found());
+            // Deleted meanwhile, or a hole of this replica that the leader does not have.
+            return Err(if self.leads() { not_found() } else { self.not_leading() });
         };
         if Sha256Hash::of(&sealed) != chunk.sha256 {
             return Err(Refusal::new(Reason::Internal)

@@ -1,26 +1,31 @@
 //! One home's partition, as a module holds it.
+//!
+//! Any replica reads: what the leader confirmed, or, where the caller allows that, what it heard from the leader a moment ago. Only the
+//! leader writes. Each call looks in the very state that it reads whether the slot is served there, so that an answer never comes from a
+//! group that the slot has left.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use holdfast_domain::{ClientId, CommandId, HomeId, UnixMs, UploadId};
+use holdfast_domain::{ClientId, CommandId, HomeId, Reason, UnixMs, UploadId};
 use holdfast_store::records::RowKind;
 use holdfast_sys_core::{
     errors::Refusal,
     module::{
-        CommitOutcome, Content, ContentId, Cursor, Op, Page, Partition, Precondition, RecordKey, Row, Scan,
-        Upload,
+        CommitOutcome, Content, ContentId, Cursor, Freshness, Op, Page, Partition, Precondition, RecordKey,
+        RouteInfo, Row, Scan, Upload,
     },
 };
 
 use super::{NodeHost, ShardGroup, cursor::Listing, decide::Wanted, homes::HomeRef, rows::module_row};
 
 pub(super) struct HomePartition {
-    node: Arc<NodeHost>,
-    shard: Arc<ShardGroup>,
-    at: HomeRef,
-    principal: Principal,
+    pub(super) node: Arc<NodeHost>,
+    pub(super) shard: Arc<ShardGroup>,
+    pub(super) at: HomeRef,
+    pub(super) route: RouteInfo,
+    pub(super) principal: Principal,
 }
 
 /// Who asks, as its leaf says.
@@ -31,23 +36,58 @@ pub(super) struct Principal {
 }
 
 impl HomePartition {
-    pub(super) fn new(
-        node: Arc<NodeHost>,
-        shard: Arc<ShardGroup>,
-        at: HomeRef,
-        principal: Principal,
-    ) -> Self {
-        Self { node, shard, at, principal }
-    }
-
-    /// A linearizable read.
+    /// A read of rows, as new as the caller wants it.
     async fn read<T: Send + 'static>(
         &self,
         job: impl FnOnce(&ShardGroup, &HomeRef) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        let fresh = match self.route.freshness {
+            Freshness::Newest => false,
+            Freshness::Within(within) => self.shard.is_fresh(within),
+        };
+        if !fresh {
+            self.shard.confirm().await?;
+        }
+        self.look(job).await
+    }
+
+    /// A read of what only the leader knows: how far uploads are.
+    async fn read_at_leader<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&ShardGroup, &HomeRef) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.require_newest()?;
+        self.shard.lead().await?;
         self.shard.confirm().await?;
+        self.look(job).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&ShardGroup, &HomeRef) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let at = self.at;
-        self.shard.blocking(move |shard| job(shard, &at)).await
+        let looked = self.shard.blocking(move |shard| match shard.serves(at.slot)? {
+            true => job(shard, &at),
+            false => Err(Reason::WrongGroup.into()),
+        });
+        looked.await.map_err(|refusal| self.explained(refusal))
+    }
+
+    /// What was decided by an old state must not be written.
+    fn require_newest(&self) -> Result<(), Refusal> {
+        match self.route.freshness {
+            Freshness::Newest => Ok(()),
+            Freshness::Within(_) => Err(Refusal::new(Reason::Malformed).because("a write by a stale read")),
+        }
+    }
+
+    /// A slot that is not served here is served elsewhere, or soon.
+    fn explained(&self, refusal: Refusal) -> Refusal {
+        match refusal.reason() {
+            Reason::WrongGroup => self.node.misrouted(self.route, self.at.slot),
+            _ => refusal,
+        }
     }
 }
 
@@ -99,23 +139,30 @@ impl Partition for HomePartition {
         preconditions: Vec<Precondition>,
         ops: Vec<Op>,
     ) -> Result<CommitOutcome, Refusal> {
-        self.shard.commit(self.at, Wanted { id: command, preconditions, ops }).await
+        self.require_newest()?;
+        self.shard.lead().await?;
+        let committed = self.shard.commit(self.at, Wanted { id: command, preconditions, ops }).await;
+        committed.map_err(|refusal| self.explained(refusal))
     }
 
     async fn upload(&self, upload: UploadId) -> Result<Option<Upload>, Refusal> {
-        self.read(move |shard, at| shard.upload(at, upload)).await
+        self.read_at_leader(move |shard, at| shard.upload(at, upload)).await
     }
 
     async fn uploads(&self) -> Result<Vec<Upload>, Refusal> {
-        self.read(|shard, at| shard.uploads(at)).await
+        self.read_at_leader(|shard, at| shard.uploads(at)).await
     }
 
     async fn put_chunk(&self, upload: UploadId, index: u32, data: Bytes) -> Result<(), Refusal> {
-        self.read(move |shard, at| shard.put_chunk(at, upload, index, &data)).await
+        self.read_at_leader(move |shard, at| shard.put_chunk(at, upload, index, &data)).await
     }
 
     async fn open(&self, content: ContentId) -> Result<Arc<dyn Content>, Refusal> {
-        let source = self.read(move |shard, at| shard.open_content(at, content)).await?;
+        let open = move |shard: &ShardGroup, at: &HomeRef| shard.open_content(at, content);
+        let source = match content {
+            ContentId::Staged(_) => self.read_at_leader(open).await?,
+            ContentId::Published(_) => self.read(open).await?,
+        };
         Ok(source.over(Arc::clone(&self.shard)))
     }
 }

@@ -1,4 +1,6 @@
 //! From the right to open a home, and a route, to its partition.
+//!
+//! Every replica of a group hands out partitions; what each may do there is the partition's to say.
 
 use std::sync::Arc;
 
@@ -53,24 +55,20 @@ impl NodeHost {
         Arc::new(ModuleHost { node: Arc::clone(self), spec })
     }
 
-    /// The group to which a route led, if it serves the slot here.
-    async fn route(&self, route: RouteInfo, slot: Slot) -> Result<Arc<ShardGroup>, Refusal> {
-        let Some(group) = self.groups.get(route.group) else { return Err(self.misrouted(route, slot)) };
-        if !group.blocking(move |group| group.serves(slot)).await? {
-            return Err(self.misrouted(route, slot));
-        }
-        // A follower has the data and may not decide; the caller comes back when somebody leads.
-        group.term()?;
-        Ok(group)
+    /// The group to which a route led. Whether it serves the slot is for each call to see, in the state that it reads.
+    fn route(&self, route: RouteInfo, slot: Slot) -> Result<Arc<ShardGroup>, Refusal> {
+        self.groups.serving(route.group).ok_or_else(|| self.misrouted(route, slot))
     }
 
     /// What to tell a caller whose route leads nowhere: the newer map if there is one.
-    fn misrouted(&self, route: RouteInfo, slot: Slot) -> Refusal {
+    pub(super) fn misrouted(&self, route: RouteInfo, slot: Slot) -> Refusal {
         match self.map.map() {
             Some(ours) if ours.map.epoch > route.map_epoch => {
                 Refusal::stale_map(ours.map.epoch, ours.signed.clone())
             }
-            // Ours by the map, and hosted: about to be activated.
+            // What the caller's map says is news to this node: it hears of it in a moment.
+            Some(ours) if ours.map.epoch < route.map_epoch => Refusal::new(Reason::NotReady),
+            // Ours by the map, and hosted: about to be activated, on its way to another group, or in quarantine.
             Some(ours) if self.is_coming(&ours, route, slot) => Refusal::new(Reason::NotReady),
             _ => Refusal::new(Reason::WrongGroup),
         }
@@ -92,9 +90,9 @@ struct ModuleHost {
 impl PartitionHost for ModuleHost {
     async fn partition(&self, access: &HomeAccess, route: RouteInfo) -> Result<Arc<dyn Partition>, Refusal> {
         let slot = Slot::of_home(self.node.cluster, access.home());
-        let shard = self.node.route(route, slot).await?;
+        let shard = self.node.route(route, slot)?;
         let at = HomeRef { home: access.home(), slot, spec: self.spec };
         let principal = Principal { client: access.client(), quota_bytes: access.quota_bytes() };
-        Ok(Arc::new(HomePartition::new(Arc::clone(&self.node), shard, at, principal)))
+        Ok(Arc::new(HomePartition { node: Arc::clone(&self.node), shard, at, route, principal }))
     }
 }

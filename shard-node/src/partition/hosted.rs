@@ -1,8 +1,8 @@
 //! The groups that this node serves.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use holdfast_domain::GroupId;
@@ -11,26 +11,55 @@ use super::ShardGroup;
 
 /// The groups that this node serves.
 #[derive(Default)]
-pub struct HostedGroups(RwLock<BTreeMap<GroupId, Arc<ShardGroup>>>);
+pub struct HostedGroups(RwLock<Hosted>);
+
+#[derive(Default)]
+struct Hosted {
+    groups: BTreeMap<GroupId, Arc<ShardGroup>>,
+    quarantined: BTreeSet<GroupId>,
+}
 
 impl HostedGroups {
     /// Serves a group from now on; returns the one it replaces.
     pub fn insert(&self, group: Arc<ShardGroup>) -> Option<Arc<ShardGroup>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(group.id(), group)
+        let mut hosted = self.write();
+        hosted.quarantined.remove(&group.id());
+        hosted.groups.insert(group.id(), group)
     }
 
     /// Serves a group no more.
     pub fn remove(&self, group: GroupId) -> Option<Arc<ShardGroup>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&group)
+        let mut hosted = self.write();
+        hosted.quarantined.remove(&group);
+        hosted.groups.remove(&group)
     }
 
-    /// A group that is served.
+    /// Keeps a group whose replica here is not to be believed: it answers no client until it is replaced.
+    pub fn quarantine(&self, group: GroupId) {
+        self.write().quarantined.insert(group);
+    }
+
+    /// A group whose replica is here, in quarantine or not.
     pub fn get(&self, group: GroupId) -> Option<Arc<ShardGroup>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&group).cloned()
+        self.read().groups.get(&group).cloned()
     }
 
-    /// All of them.
+    /// A group that answers clients.
+    pub fn serving(&self, group: GroupId) -> Option<Arc<ShardGroup>> {
+        let hosted = self.read();
+        hosted.groups.get(&group).filter(|_| !hosted.quarantined.contains(&group)).cloned()
+    }
+
+    /// All whose replicas are here.
     pub fn all(&self) -> Vec<Arc<ShardGroup>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.read().groups.values().cloned().collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Hosted> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Hosted> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

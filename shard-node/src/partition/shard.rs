@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use holdfast_consensus::Group;
@@ -17,7 +18,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::{homes::HomeCache, refusals};
 use crate::{
     content::StagedFiles,
-    limits::SLOTS_AT_ONCE,
+    limits::{COMMIT_PATIENCE, LEADER_PATIENCE, READ_PATIENCE, SLOTS_AT_ONCE},
     machine::{Command, GroupState, Outcome, SlotEpoch, SlotRow, slot_key},
 };
 
@@ -136,21 +137,57 @@ impl ShardGroup {
 
     /// The term to decide in.
     pub(crate) fn term(&self) -> Result<u64, Refusal> {
-        self.raft
-            .leading_term()
-            .ok_or_else(|| Refusal::new(Reason::NoQuorum).because("this replica does not lead"))
+        self.raft.leading_term().ok_or_else(|| self.not_leading())
+    }
+
+    /// Waits a moment where nobody leads, or this replica is about to.
+    ///
+    /// # Errors
+    /// `NotLeader` with the one that leads, or `NoQuorum`.
+    pub(crate) async fn lead(&self) -> Result<(), Refusal> {
+        let mut status = self.raft.watch();
+        let settled = async {
+            loop {
+                let leader = status.borrow_and_update().leader;
+                let elsewhere = leader.is_some_and(|leader| leader != self.replica());
+                if elsewhere || self.leads() || status.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Out of patience or not, the state of now is the answer.
+        let _ = tokio::time::timeout(LEADER_PATIENCE, settled).await;
+        self.term().map(drop)
+    }
+
+    /// What a caller is told who wants what only the leader has.
+    pub(crate) fn not_leading(&self) -> Refusal {
+        let status = self.raft.status();
+        let elsewhere = status.leader.filter(|leader| *leader != self.replica());
+        match elsewhere.and_then(|leader| status.membership.members.get(&leader)) {
+            Some(leader) => Refusal::not_leader(leader.node),
+            None => Refusal::new(Reason::NoQuorum).because("nobody is known to lead"),
+        }
+    }
+
+    /// Whether this replica has everything that was committed this long ago.
+    pub(crate) fn is_fresh(&self, _within: Duration) -> bool {
+        false
     }
 
     /// Commits a command that was decided in `term`.
     pub(crate) async fn propose(&self, term: u64, command: &Command) -> Result<Outcome, Refusal> {
         let bytes = command.encode().map_err(|error| refusals::because(Reason::Malformed, &error))?;
-        let applied = self.raft.propose_in_term(term, bytes).await.map_err(refusals::propose)?;
+        // Given up on here, it may still be applied later: the command's id tells the next try.
+        let applied = tokio::time::timeout(COMMIT_PATIENCE, self.raft.propose_in_term(term, bytes)).await;
+        let applied = applied.map_err(|_| no_majority())?.map_err(refusals::propose)?;
         Outcome::decode(&applied.result).map_err(refusals::codec)
     }
 
     /// Makes the following reads linearizable.
     pub(crate) async fn confirm(&self) -> Result<(), Refusal> {
-        self.raft.read_index().await.map(drop).map_err(refusals::read)
+        let confirmed = tokio::time::timeout(READ_PATIENCE, self.raft.read_index()).await;
+        confirmed.map_err(|_| no_majority())?.map(drop).map_err(refusals::read)
     }
 
     /// Waits for the right to decide for a slot.
@@ -173,6 +210,10 @@ impl ShardGroup {
             Err(error) => Err(refusals::because(Reason::Internal, &error)),
         }
     }
+}
+
+fn no_majority() -> Refusal {
+    Refusal::new(Reason::NoQuorum).because("no majority answered in time")
 }
 
 /// Ranges of slots, cut so that each makes a batch of bounded size.

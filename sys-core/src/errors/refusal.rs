@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use holdfast_domain::{MapEpoch, Reason, ShardMap, Signed};
+use holdfast_domain::{MapEpoch, NodeId, Reason, ShardMap, Signed};
 use holdfast_proto::error_details::{self as wire, Details};
 use tonic::{Code, Status};
 
@@ -14,6 +14,7 @@ pub struct Refusal {
     reason: Reason,
     detail: Option<Box<str>>,
     map: Option<Box<NewerMap>>,
+    leader: Option<NodeId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct NotARefusal {
 impl Refusal {
     /// A refusal for a reason.
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, map: None }
+        Self { reason, detail: None, map: None, leader: None }
     }
 
     /// Adds what the log should say; it never leaves the process.
@@ -46,13 +47,19 @@ impl Refusal {
     }
 
     /// The caller's map is stale: here is the newer one. A map that does not fit in a status' details is named by its epoch only,
-    /// and the client asks the registry for one at least that new.
+    /// and the client asks for it.
     pub fn stale_map(epoch: MapEpoch, signed: Signed<ShardMap>) -> Self {
         Self {
             reason: Reason::StaleMap,
             detail: None,
             map: Some(Box::new(NewerMap { epoch, signed: Some(signed) })),
+            leader: None,
         }
+    }
+
+    /// Another replica takes the group's writes.
+    pub const fn not_leader(leader: NodeId) -> Self {
+        Self { reason: Reason::NotLeader, detail: None, map: None, leader: Some(leader) }
     }
 
     /// Why.
@@ -75,16 +82,21 @@ impl Refusal {
         self.map.as_ref().and_then(|map| map.signed.as_ref())
     }
 
+    /// Who takes the group's writes, as far as the server knows.
+    pub const fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+
     /// Reads the refusal out of a status.
     ///
     /// # Errors
     /// [`NotARefusal`] when the status carries no reason that this version knows.
     pub fn from_status(status: &Status) -> Result<Self, NotARefusal> {
         let other = || NotARefusal { code: status.code(), message: status.message().to_owned() };
-        let Details { reason, map_epoch, map } = wire::decode(status.details()).ok_or_else(other)?;
+        let Details { reason, map_epoch, map, leader } = wire::decode(status.details()).ok_or_else(other)?;
         let reason = reason.parse().map_err(|_| other())?;
         let map = map_epoch.map(|epoch| Box::new(NewerMap { epoch, signed: map }));
-        Ok(Self { reason, detail: None, map })
+        Ok(Self { reason, detail: None, map, leader })
     }
 }
 
@@ -105,7 +117,7 @@ impl From<Reason> for Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { reason, detail, map } = refusal;
+        let Refusal { reason, detail, map, leader } = refusal;
         let code = grpc_code(reason);
         if reason == Reason::Internal {
             tracing::error!(reason = reason.code(), detail, "request failed");
@@ -113,7 +125,7 @@ impl From<Refusal> for Status {
             tracing::debug!(reason = reason.code(), detail, "request refused");
         }
         let (map_epoch, map) = map.map_or((None, None), |map| (Some(map.epoch), map.signed));
-        let details = Details { reason: reason.code().to_owned(), map_epoch, map };
+        let details = Details { reason: reason.code().to_owned(), map_epoch, map, leader };
         Status::with_details(code, reason.text(), wire::encode(code, reason.text(), details))
     }
 }
@@ -146,6 +158,14 @@ mod tests {
         let refusal = Refusal::from_status(&status).unwrap();
         assert_eq!(refusal.newer_epoch(), Some(MapEpoch(9)));
         assert_eq!(refusal.newer_map(), Some(&map(2000)));
+    }
+
+    #[test]
+    fn a_follower_names_the_leader() {
+        let refusal = Refusal::not_leader(NodeId::new([0xab; 16]));
+        let status = Status::from(refusal.clone());
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(Refusal::from_status(&status).unwrap(), refusal);
     }
 
     #[test]

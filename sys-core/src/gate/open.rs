@@ -1,6 +1,6 @@
 //! One call through its module's gate.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use holdfast_authz::Scope;
 use holdfast_domain::{
@@ -15,7 +15,14 @@ use super::{
     scopes::Ruled,
     standing::{HomeStanding, standing_in},
 };
-use crate::{caller::Caller, errors::Refusal, module::RouteInfo, query::Binding, rules::Method};
+use crate::{
+    caller::Caller,
+    errors::Refusal,
+    limits::MAX_STALENESS,
+    module::{Freshness, RouteInfo},
+    query::Binding,
+    rules::Method,
+};
 
 /// Where a request leads, read off its first message.
 #[derive(Debug, Clone, Copy)]
@@ -172,14 +179,19 @@ impl TryFrom<&Route> for Way {
     type Error = Refusal;
 
     fn try_from(route: &Route) -> Result<Self, Refusal> {
-        let Route { map_epoch, group, command_id, home } = route;
+        let Route { map_epoch, group, command_id, home, max_staleness_ms } = route;
         let malformed = |detail: &dyn std::fmt::Display| Refusal::new(Reason::Malformed).because(detail);
         let home = home.as_ref().map(HomeId::try_from).transpose().map_err(|error| malformed(&error))?;
         let command = match command_id.as_ref() {
             [] => None,
             bytes => Some(CommandId::try_from(bytes).map_err(|error| malformed(&error))?),
         };
-        let route = RouteInfo { map_epoch: MapEpoch(*map_epoch), group: GroupId(*group) };
+        let freshness = match Duration::from_millis((*max_staleness_ms).into()) {
+            Duration::ZERO => Freshness::Newest,
+            within if within <= MAX_STALENESS => Freshness::Within(within),
+            _ => return Err(malformed(&"a read may not be that stale")),
+        };
+        let route = RouteInfo { map_epoch: MapEpoch(*map_epoch), group: GroupId(*group), freshness };
         Ok(Self { route, home, command })
     }
 }

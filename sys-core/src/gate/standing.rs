@@ -66,6 +66,7 @@ pub(super) async fn standing_in(
             let standing = Standing { owner: true, ..Standing::default() };
             Ok(HomeStanding { standing, quota_bytes: own.quota_bytes })
         }
-        _ => source.standing(own.map(|own| own.account), home, route).await,
+        // Whatever the caller wants to read: a role that was taken is gone.
+        _ => source.standing(own.map(|own| own.account), home, route.newest()).await,
     }
 }

@@ -15,7 +15,7 @@ mod scan;
 pub use content::{
     CHUNK_BYTES, CHUNK_BYTES_U64, Content, ContentId, MAX_UPLOAD_TAG_BYTES, UPLOAD_TTL_MS, Upload, UploadSpec,
 };
-pub use host::{PartitionHost, RouteInfo};
+pub use host::{Freshness, PartitionHost, RouteInfo};
 pub use key::{KeyError, MAX_COMPONENT_BYTES, MAX_COMPONENTS, RecordKey};
 pub use partition::Partition;
 pub use record::{CommitOutcome, Cursor, Op, Page, Precondition, Row, RowVersion};

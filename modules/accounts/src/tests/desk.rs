@@ -117,7 +117,7 @@ impl Person<'_> {
     pub(super) fn route(&self) -> Option<Route> {
         let number = self.desk.commands.fetch_add(1, Ordering::Relaxed);
         let command_id = [number.to_be_bytes(), [3; 8]].concat().into();
-        Some(Route { map_epoch: 1, group: 1, command_id, home: Some(self.home.into()) })
+        Some(Route { map_epoch: 1, group: 1, command_id, home: Some(self.home.into()), max_staleness_ms: 0 })
     }
 
     pub(super) async fn create(&self, name: &str) -> Result<Organisation, Status> {

@@ -6,7 +6,7 @@ use holdfast_accounts_api::v1::Membership;
 use holdfast_domain::{AccountId, GroupId, HomeId, LoginId, MapEpoch, OrgId, ProjectId, Role, Standing};
 use holdfast_sys_core::{
     gate::{HomeStanding, StandingSource as _},
-    module::{RecordKey, RouteInfo},
+    module::{Freshness, RecordKey, RouteInfo},
     query::Entity as _,
     testing::MemoryHost,
 };
@@ -16,7 +16,7 @@ use crate::{Memberships, limits::ORGANISATION_QUOTA_BYTES};
 
 async fn standing(desk: &Desk, account: u8, home: impl Into<HomeId>) -> HomeStanding {
     let source = Memberships::new(Arc::<MemoryHost>::clone(&desk.host));
-    let route = RouteInfo { map_epoch: MapEpoch(1), group: GroupId(1) };
+    let route = RouteInfo { map_epoch: MapEpoch(1), group: GroupId(1), freshness: Freshness::Newest };
     source.standing(Some(AccountId::new([account; 16])), home.into(), route).await.unwrap()
 }
 
@@ -57,7 +57,7 @@ async fn a_global_role_holds_in_organisations_that_there_are_and_nowhere_else() 
     let desk = Desk::with_organisation().await;
     let global = |account| (account == AccountId::new([5; 16])).then_some(Role::Admin);
     let source = Memberships::new(Arc::<MemoryHost>::clone(&desk.host)).with_global_roles(Arc::new(global));
-    let route = RouteInfo { map_epoch: MapEpoch(1), group: GroupId(1) };
+    let route = RouteInfo { map_epoch: MapEpoch(1), group: GroupId(1), freshness: Freshness::Newest };
     let role = async |account: u8, home: HomeId| {
         let account = Some(AccountId::new([account; 16]));
         source.standing(account, home, route).await.unwrap().standing

@@ -115,7 +115,7 @@ impl Client {
     fn route(&self) -> Option<Route> {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let command_id = [number.to_be_bytes(), [3; 8]].concat().into();
-        Some(Route { map_epoch: 1, group: 1, command_id, home: self.at.map(Into::into) })
+        Some(Route { map_epoch: 1, group: 1, command_id, home: self.at.map(Into::into), max_staleness_ms: 0 })
     }
 
     async fn put(&self, name: &[u8], data: &[u8]) -> Result<FileInfo, Status> {

@@ -3,12 +3,20 @@
 use std::sync::Arc;
 
 use holdfast_domain::{GroupDescriptor, GroupId, MapEpoch, NodeId, Reason, ReplicaId};
-use holdfast_sys_core::{Caller, errors::Refusal, gate::HomeAccess, module::RouteInfo};
+use holdfast_sys_core::{
+    Caller,
+    errors::Refusal,
+    gate::HomeAccess,
+    module::{Freshness, RouteInfo},
+};
 
 use super::support::*;
 
 async fn refused(node: &Node, route: RouteInfo) -> Refusal {
-    node.host.partition(&access(1, 1), route).await.map(|_| ()).unwrap_err()
+    match node.host.partition(&access(1, 1), route).await {
+        Ok(home) => home.get(&name(["a"])).await.unwrap_err(),
+        Err(refusal) => refusal,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +42,8 @@ async fn a_route_to_the_right_group_is_good_whatever_its_epoch() {
     *node.map.0.lock().unwrap() = Some(signed_map(7, vec![descriptor()]));
     for epoch in [0, 7, 99] {
         let route = RouteInfo { map_epoch: MapEpoch(epoch), ..ROUTE };
-        assert!(node.host.partition(&access(1, 1), route).await.is_ok());
+        let home = node.host.partition(&access(1, 1), route).await.unwrap();
+        assert!(home.get(&name(["a"])).await.is_ok());
     }
     node.stop().await;
 }
@@ -43,33 +52,53 @@ async fn a_route_to_the_right_group_is_good_whatever_its_epoch() {
 async fn a_route_to_elsewhere_gets_the_newer_map_if_there_is_one() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path()).await;
-    let elsewhere = RouteInfo { map_epoch: MapEpoch(4), group: GroupId(8) };
+    let elsewhere = RouteInfo { group: GroupId(8), ..ROUTE };
     assert_eq!(refused(&node, elsewhere).await.reason(), Reason::WrongGroup);
     let map = signed_map(5, vec![descriptor()]);
     *node.map.0.lock().unwrap() = Some(Arc::clone(&map));
     let refusal = refused(&node, elsewhere).await;
     assert_eq!((refusal.reason(), refusal.newer_epoch()), (Reason::StaleMap, Some(MapEpoch(5))));
     assert_eq!(refusal.newer_map(), Some(&map.signed));
-    for epoch in [5, 6] {
-        let refusal = refused(&node, RouteInfo { map_epoch: MapEpoch(epoch), ..elsewhere }).await;
-        assert_eq!(refusal.reason(), Reason::WrongGroup);
-    }
+    let known = RouteInfo { map_epoch: MapEpoch(5), ..elsewhere };
+    assert_eq!(refused(&node, known).await.reason(), Reason::WrongGroup);
+    let newer = RouteInfo { map_epoch: MapEpoch(6), ..elsewhere };
+    assert_eq!(
+        refused(&node, newer).await.reason(),
+        Reason::NotReady,
+        "the node has yet to hear of that map"
+    );
     node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_that_was_handed_over_or_does_not_lead_serves_nobody() {
+async fn a_group_that_was_handed_over_or_is_not_to_be_believed_or_leads_nowhere_serves_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path()).await;
     let home = node.home(1).await;
     let shard = node.node.groups.remove(GROUP).unwrap();
     assert_eq!(refused(&node, ROUTE).await.reason(), Reason::WrongGroup);
+    node.node.groups.insert(Arc::clone(&shard));
+    assert!(home.get(&name(["a"])).await.is_ok());
+    *node.map.0.lock().unwrap() = Some(signed_map(4, vec![descriptor()]));
+    node.node.groups.quarantine(GROUP);
+    assert_eq!(refused(&node, ROUTE).await.reason(), Reason::NotReady);
     node.node.groups.insert(shard);
-    assert!(node.host.partition(&access(1, 1), ROUTE).await.is_ok());
     node.shard.raft().shutdown().await;
     assert!(matches!(refused(&node, ROUTE).await.reason(), Reason::NoQuorum | Reason::NotReady));
-    let read = home.get(&name(["a"])).await.unwrap_err();
-    assert!(matches!(read.reason(), Reason::NoQuorum | Reason::NotReady), "{read}");
+    let written = home.commit(fresh_id(), vec![], vec![]).await.unwrap_err();
+    assert!(matches!(written.reason(), Reason::NoQuorum | Reason::NotReady), "{written}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_by_a_stale_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let route = RouteInfo { freshness: Freshness::Within(SOON), ..ROUTE };
+    let home = node.host.partition(&access(1, 1), route).await.unwrap();
+    assert!(home.get(&name(["a"])).await.is_ok());
+    let written = home.commit(fresh_id(), vec![], vec![]).await.unwrap_err();
+    assert_eq!(written.reason(), Reason::Malformed);
     node.stop().await;
 }
 
@@ -93,7 +122,7 @@ async fn a_slot_that_the_map_gives_us_and_that_is_not_active_yet_is_not_ready() 
     let shard = crate::partition::ShardGroup::open(raft, state, segments, node.node.clock.clone());
     node.node.groups.insert(shard);
     *node.map.0.lock().unwrap() = Some(signed_map(4, vec![GroupDescriptor { group, ..descriptor() }]));
-    let refusal = refused(&node, RouteInfo { map_epoch: MapEpoch(4), group }).await;
+    let refusal = refused(&node, RouteInfo { group, ..ROUTE }).await;
     assert_eq!(refusal.reason(), Reason::NotReady);
     node.stop().await;
 }

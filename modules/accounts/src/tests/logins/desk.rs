@@ -227,7 +227,7 @@ impl Person<'_> {
         let number = self.desk.world.commands.fetch_add(1, Ordering::Relaxed);
         let command_id = [number.to_be_bytes(), [3; 8]].concat().into();
         let home = HomeId::Login(self.login);
-        Some(Route { map_epoch: 1, group: 1, command_id, home: Some(home.into()) })
+        Some(Route { map_epoch: 1, group: 1, command_id, home: Some(home.into()), max_staleness_ms: 0 })
     }
 
     pub(super) async fn create(&self, password: &str) -> Result<Login, Status> {
