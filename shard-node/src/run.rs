@@ -16,7 +16,7 @@ use holdfast_enrol::{
     watch::{VerifiedMap, View, Watcher},
 };
 use holdfast_keys::{LocalKey, P256Public, derive};
-use holdfast_proto::node::v1::{node_server::NodeServer, peer_server::PeerServer};
+use holdfast_proto::node::v1::{maps_server::MapsServer, node_server::NodeServer, peer_server::PeerServer};
 use holdfast_store::{SledEngine, engine::SledOptions};
 use holdfast_sys_core::{
     BanList, Clock, PlatformServer,
@@ -37,7 +37,7 @@ use crate::{
     mail::SmtpMailer,
     modules,
     partition::{HostedGroups, NodeHost},
-    services::{NodeService, PeerService},
+    services::{MapsService, NodeService, PeerService},
 };
 
 /// Runs until SIGTERM or SIGINT.
@@ -170,6 +170,7 @@ async fn assemble(
         .descriptors(holdfast_proto::DESCRIPTORS)
         .service(runtime.consensus.service(Arc::new(TlsPeerAuth::new(banned))))
         .service(PeerServer::new(PeerService::new(Arc::clone(runtime))))
+        .service(MapsServer::new(MapsService::new(Arc::new(watcher.view()))))
         .service(NodeServer::new(NodeService::new(Arc::clone(runtime), watcher.connected())))
         .sessions(SessionSettings {
             cluster: member.settings().cluster,
