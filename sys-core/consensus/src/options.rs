@@ -12,12 +12,35 @@ pub struct Options {
     pub timing: Timing,
     /// When to snapshot and purge.
     pub compaction: Compaction,
+    /// When to let a quiet group sleep.
+    pub hibernation: Hibernation,
+}
+
+/// When a quiet group stops ticking. The registry's group never does: it is alone in its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hibernation {
+    /// Not at all.
+    Never,
+    /// Once nobody proposed or read through its leader for this long, and all its replicas are equal and alive.
+    After(Duration),
+}
+
+/// 10 s: less often than anything that a person does in a row.
+impl Default for Hibernation {
+    fn default() -> Self {
+        Self::After(Duration::from_secs(10))
+    }
 }
 
 impl Options {
     /// Production defaults in `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), timing: Timing::default(), compaction: Compaction::default() }
+        Self {
+            dir: dir.into(),
+            timing: Timing::default(),
+            compaction: Compaction::default(),
+            hibernation: Hibernation::default(),
+        }
     }
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_domain::{GroupId, ReplicaId};
 use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::raft::linearizable_read::LinearizerOption;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::adapter::{self, SharedMachine};
-use crate::net::{Incoming, Peers};
+use crate::freshness::Freshness;
+use crate::net::{Incoming, Peers, quorum_age};
 use crate::propose::{Fate, Proposal, Way};
 use crate::reads::{self, Ask};
 use crate::snapshot::SnapshotStore;
@@ -31,6 +33,9 @@ pub(crate) struct Replica {
     proposals: mpsc::Sender<Proposal>,
     asks: mpsc::Sender<Ask>,
     stop: watch::Sender<bool>,
+    freshness: Freshness,
+    /// How long a leader's lease counts for reads.
+    lease: Duration,
 }
 
 /// What a replica is made of.
@@ -43,12 +48,13 @@ pub(crate) struct Parts {
     pub(crate) peers: Arc<Peers>,
     pub(crate) status: watch::Receiver<GroupStatus>,
     pub(crate) applied: watch::Receiver<Option<u64>>,
+    pub(crate) lease: Duration,
 }
 
 impl Replica {
     /// Starts the replica's own tasks.
     pub(crate) fn start(parts: Parts) -> Arc<Self> {
-        let Parts { group, id, raft, machine, snapshots, peers, status, applied } = parts;
+        let Parts { group, id, raft, machine, snapshots, peers, status, applied, lease } = parts;
         let (proposals, proposed) = mpsc::channel(limits::PROPOSE_QUEUE);
         let (asks, asked) = mpsc::channel(limits::PROPOSE_QUEUE);
         let replica = Arc::new(Self {
@@ -64,6 +70,8 @@ impl Replica {
             proposals,
             asks,
             stop: watch::Sender::new(false),
+            freshness: Freshness::new(),
+            lease,
         });
         tokio::spawn(crate::propose::run(replica.clone(), proposed));
         tokio::spawn(reads::run(replica.clone(), asked));
@@ -165,6 +173,33 @@ impl Replica {
     /// As [`Self::read_index`], if this replica leads.
     pub(crate) async fn read_index_as_leader(&self) -> Option<u64> {
         if self.leads() { self.read_index().await } else { None }
+    }
+
+    pub(crate) fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// The index that a read must wait for, if this replica leads under a lease that holds: no round, no waiting.
+    pub(crate) async fn leased_index(&self) -> Option<u64> {
+        if !self.leads() {
+            return None;
+        }
+        let leased = LinearizerOption::new(Some(self.lease), false).with_wait_timeout(Duration::ZERO);
+        let (read, _) = self.raft.get_read_log_id(leased).await.ok()?;
+        Some(read.index())
+    }
+
+    /// The index to have applied for an answer that misses at most what was committed in the last `age`.
+    pub(crate) fn index_within(&self, age: Duration) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if !metrics.state.is_leader() {
+            return self.freshness.within(Instant::now(), age);
+        }
+        let committed = metrics.cluster_committed?;
+        let own =
+            committed.leader_id.node_id == self.id.0 && committed.leader_id.term == metrics.current_term;
+        (own && quorum_age(&metrics, self.id)? <= age).then_some(committed.index)
     }
 
     /// Resolves when the replica is told to stop.

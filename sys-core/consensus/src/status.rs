@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use holdfast_domain::{GroupId, ReplicaId};
 
-use crate::Member;
+use crate::{Member, Rollback};
 
 /// What a replica does in its group at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,17 @@ pub enum Role {
     Learner,
     /// Stopped, by request or by a failure that the log tells.
     Stopped,
+}
+
+/// Whether a replica takes part in its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Not yet: it neither votes nor acknowledges until its peers told what they remember of it.
+    Proving,
+    /// Yes.
+    Proven,
+    /// Never again under this id: its disk is older than what it acknowledged. Replace it.
+    RolledBack(Rollback),
 }
 
 /// The members of a group, as of the last entry in the replica's log.
@@ -62,12 +73,40 @@ pub struct GroupStatus {
     pub membership: Arc<MembershipView>,
     /// On the leader: how far each other member's log matches.
     pub matched: BTreeMap<ReplicaId, Option<u64>>,
+    /// It does not tick: quiet, equal to its leader, and woken by whatever comes next.
+    pub sleeping: bool,
+    /// Whether it takes part.
+    pub standing: Standing,
 }
 
 impl GroupStatus {
     /// Whether this replica leads.
     pub fn leads(&self) -> bool {
         self.role == Role::Leader
+    }
+
+    /// Set when the replica's disk was put back to an older state: it takes no part and must be replaced.
+    pub fn rolled_back(&self) -> Option<Rollback> {
+        match self.standing {
+            Standing::RolledBack(rollback) => Some(rollback),
+            Standing::Proving | Standing::Proven => None,
+        }
+    }
+
+    /// Members without a vote.
+    pub fn learners(&self) -> BTreeSet<ReplicaId> {
+        let MembershipView { index: _, voters, joint: _, members } = &*self.membership;
+        members.keys().copied().filter(|replica| !voters.contains(replica)).collect()
+    }
+
+    /// On the leader: how many entries a member is behind. `None` where nothing is known of it.
+    pub fn lag(&self, replica: ReplicaId) -> Option<u64> {
+        let last = self.last_log?;
+        if replica == self.replica {
+            return Some(0);
+        }
+        let matched = self.matched.get(&replica).copied()?;
+        Some(matched.map_or(last.saturating_add(1), |matched| last.saturating_sub(matched)))
     }
 
     /// Whether this replica leads and is the only member by a membership that is committed: nobody else's voice counts any more.

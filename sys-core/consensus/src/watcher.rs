@@ -11,7 +11,7 @@ use openraft::type_config::alias::WatchReceiverOf;
 use tokio::sync::watch;
 
 use crate::types::{StoredMembership, Types};
-use crate::{GroupStatus, MembershipView, Role};
+use crate::{GroupStatus, MembershipView, Role, Standing};
 
 type Metrics = RaftMetrics<Types>;
 
@@ -30,6 +30,8 @@ pub(crate) fn starting(group: GroupId, replica: ReplicaId) -> GroupStatus {
         purged: None,
         membership: Arc::default(),
         matched: BTreeMap::new(),
+        sleeping: false,
+        standing: Standing::Proven,
     }
 }
 
@@ -72,6 +74,8 @@ pub(crate) fn publish(metrics: &Metrics, status: &watch::Sender<GroupStatus>) ->
             purged: metrics.purged.map(|id| id.index),
             membership: membership(&metrics.membership_config, &status.membership),
             matched: matched(metrics),
+            sleeping: status.sleeping,
+            standing: status.standing,
         };
         let changed = next != *status;
         *status = next;

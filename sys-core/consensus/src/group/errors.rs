@@ -58,6 +58,14 @@ pub enum ReadError {
         /// Which group.
         group: GroupId,
     },
+    /// This replica did not hear from the leader recently enough, or has not applied what it heard of.
+    #[error("this replica of group {group} is staler than was asked for")]
+    Stale {
+        /// Which group.
+        group: GroupId,
+        /// Who leads, as far as known.
+        leader: Option<ReplicaId>,
+    },
     /// This replica is too far behind.
     #[error("this replica of group {group} did not catch up in time")]
     Behind {

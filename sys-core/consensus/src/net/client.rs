@@ -2,22 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_domain::{GroupId, ReplicaId};
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{Instant as _, RaftMetrics};
 use tokio::sync::watch;
 
 use super::link::{CallError, Link, Links, Route};
 use super::transfer;
-use super::wire::{self, Append, Ballot, Request, Response};
+use super::wire::{self, Append, Ballot, Note, Request, Response};
 use crate::snapshot::SnapshotFile;
 use crate::types::{Types, Vote};
 use crate::{GroupStatus, Member, PeerDirectory, PeerId, PeerTarget};
@@ -37,7 +40,13 @@ pub(crate) struct Peers {
     links: Arc<Links>,
     /// Keeps the links alive that the group uses.
     held: Mutex<BTreeMap<ReplicaId, Arc<Link>>>,
+    /// The latest stamp of each follower, for [`crate::freshness`].
+    stamps: Mutex<BTreeMap<ReplicaId, u64>>,
+    /// The library's, once it runs.
+    metrics: OnceLock<Metrics>,
 }
+
+type Metrics = WatchReceiverOf<Types, RaftMetrics<Types>>;
 
 impl Peers {
     pub(crate) fn new(
@@ -47,7 +56,34 @@ impl Peers {
         directory: Arc<dyn PeerDirectory>,
         links: Arc<Links>,
     ) -> Self {
-        Self { group, me, status, directory, links, held: Mutex::default() }
+        Self {
+            group,
+            me,
+            status,
+            directory,
+            links,
+            held: Mutex::default(),
+            stamps: Mutex::default(),
+            metrics: OnceLock::new(),
+        }
+    }
+
+    /// Follows the library, which was made with these peers.
+    pub(crate) fn attach(&self, metrics: Metrics) {
+        let _ = self.metrics.set(metrics);
+    }
+
+    /// What goes beside entries to a member.
+    fn note(&self, to: ReplicaId) -> Note {
+        // The stamp first: the quorum's age must not be from before it.
+        let echo = self.stamps.lock().unwrap_or_else(PoisonError::into_inner).get(&to).copied().unwrap_or(0);
+        let age = self.metrics.get().and_then(|metrics| quorum_age(&metrics.borrow_watched(), self.me));
+        let quorum_age_ms = age.and_then(|age| u32::try_from(age.as_millis()).ok()?.checked_add(1));
+        Note { echo, quorum_age_ms, floors: Vec::new() }
+    }
+
+    fn stamped(&self, from: ReplicaId, stamp: u64) {
+        self.stamps.lock().unwrap_or_else(PoisonError::into_inner).insert(from, stamp);
     }
 
     /// A member by the replica's own membership, or by a newer signed descriptor.
@@ -74,6 +110,18 @@ impl Peers {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(to, link.clone());
         link
     }
+}
+
+/// Since a quorum last confirmed this replica's lead. `None` without a lead or a confirmation.
+pub(crate) fn quorum_age(metrics: &RaftMetrics<Types>, me: ReplicaId) -> Option<Duration> {
+    if !metrics.state.is_leader() {
+        return None;
+    }
+    let mut voters = metrics.membership_config.voter_ids();
+    if voters.next() == Some(me.0) && voters.next().is_none() {
+        return Some(Duration::ZERO);
+    }
+    metrics.last_quorum_acked.map(|acked| acked.into_inner().elapsed())
 }
 
 /// Makes a [`PeerCall`] for each member.
@@ -157,12 +205,18 @@ impl RaftNetworkV2<Types> for PeerCall {
         let patience = APPEND_PATIENCE;
         let last = rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
         let answer = |response: Response<'_>| match response {
-            Response::Append(appended) => appended.into_response(&rpc.vote, rpc.prev_log_id, last),
+            Response::Append { appended, stamp } => {
+                appended.into_response(&rpc.vote, rpc.prev_log_id, last).map(|response| (response, stamp))
+            }
             _ => None,
         };
-        self.ask(&Request::Append(Append::from(&rpc)), patience, answer)
+        let note = self.peers.note(self.to);
+        let (response, stamp) = self
+            .ask(&Request::Append(Append::new(&rpc, note)), patience, answer)
             .await
-            .map_err(|error| self.failed(RPCTypes::AppendEntries, patience, error))
+            .map_err(|error| self.failed(RPCTypes::AppendEntries, patience, error))?;
+        self.peers.stamped(self.to, stamp);
+        Ok(response)
     }
 
     async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use holdfast_domain::ReplicaId;
-use openraft::raft::TransferLeaderRequest;
+use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest};
+
+use tokio::time::Instant;
 
 use super::transfer::Incoming;
 use super::wire::{self, Proposed, Request, Response};
@@ -19,10 +21,20 @@ pub(crate) async fn handle(replica: &Replica, from: ReplicaId, payload: Bytes) -
     let raft = replica.raft();
     let response = match request {
         Request::Append(append) => {
+            let heard = append.heard();
             let append = append.into_request(&payload).map_err(|_| Refusal::Malformed)?;
-            raft.append_entries(append)
-                .await
-                .map_or(Response::Stopped, |answer| Response::Append(answer.into()))
+            match raft.append_entries(append).await {
+                Ok(answer) => {
+                    if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                        replica.freshness().hear(Instant::now(), heard);
+                    }
+                    Response::Append {
+                        appended: answer.into(),
+                        stamp: replica.freshness().stamp(Instant::now()),
+                    }
+                }
+                Err(_) => Response::Stopped,
+            }
         }
         Request::Vote(ballot) => raft.vote(ballot.into()).await.map_or(Response::Stopped, Into::into),
         Request::PreVote(ballot) => raft.pre_vote(ballot.into()).await.map_or(Response::Stopped, Into::into),

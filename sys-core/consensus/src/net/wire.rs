@@ -1,6 +1,7 @@
 //! What the payload of a frame says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_domain::codec::CodecError;
@@ -8,8 +9,9 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, V
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Blob, DecodeError, EntryRecord, LogIdRecord, MetaRecord, VoteRecord};
-use crate::limits;
+use crate::freshness::Heard;
 use crate::types::{Entry, LogId, Types, Vote};
+use crate::{Floor, limits};
 
 /// A request between members. Borrows from the frame.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,26 +47,52 @@ pub(crate) struct Append<'a> {
     pub(crate) vote: VoteRecord,
     prev: Option<LogIdRecord>,
     commit: Option<LogIdRecord>,
+    pub(crate) note: Note,
     #[serde(borrow)]
     entries: Vec<EntryRecord<'a>>,
 }
 
-impl<'a> From<&'a AppendEntriesRequest<Types>> for Append<'a> {
-    fn from(request: &'a AppendEntriesRequest<Types>) -> Self {
+/// What a leader tells beside its entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Note {
+    /// See [`Heard::echo`].
+    pub(crate) echo: u64,
+    /// See [`Heard::quorum_age`].
+    pub(crate) quorum_age_ms: Option<u32>,
+    /// What members acknowledged, where it grew.
+    pub(crate) floors: Vec<(u64, Floor)>,
+}
+
+impl<'a> Append<'a> {
+    /// Entries with what goes beside them.
+    pub(crate) fn new(request: &'a AppendEntriesRequest<Types>, note: Note) -> Self {
         let AppendEntriesRequest { vote, prev_log_id, entries, leader_commit } = request;
         Self {
             vote: (*vote).into(),
             prev: prev_log_id.map(Into::into),
             commit: leader_commit.map(Into::into),
+            note,
             entries: entries.iter().map(Into::into).collect(),
         }
     }
 }
 
 impl Append<'_> {
+    /// What it says of the leader's standing.
+    pub(crate) fn heard(&self) -> Heard {
+        let commit = self.commit.map(LogId::from);
+        let leader = Vote::from(self.vote).leader_id;
+        Heard {
+            echo: self.note.echo,
+            quorum_age: self.note.quorum_age_ms.map(|age| Duration::from_millis(age.into())),
+            // What earlier leaders committed counts once the leader committed an entry of its own.
+            commit: commit.filter(|id| id.leader_id == leader).map(|id| id.index),
+        }
+    }
+
     /// The library's request, its commands sharing the frame's bytes.
     pub(crate) fn into_request(self, frame: &Bytes) -> Result<AppendEntriesRequest<Types>, DecodeError> {
-        let Self { vote, prev, commit, entries } = self;
+        let Self { vote, prev, commit, note: _, entries } = self;
         let prev_log_id: Option<LogId> = prev.map(Into::into);
         let entries = entries
             .into_iter()
@@ -113,8 +141,8 @@ impl From<Ballot> for VoteRequest<Types> {
 /// The answer to a [`Request`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Response<'a> {
-    /// To entries.
-    Append(Appended),
+    /// To entries, with a stamp of the follower's clock.
+    Append { appended: Appended, stamp: u64 },
     /// To a request for votes.
     Vote { vote: VoteRecord, granted: bool, last: Option<LogIdRecord> },
     /// To the beginning or a piece of a snapshot: go on.

@@ -141,6 +141,19 @@ impl PeerAuth for Auth {
 pub struct Net {
     listeners: Arc<Mutex<HashMap<String, mpsc::Sender<Io>>>>,
     directory: Arc<Mutex<HashMap<(GroupId, ReplicaId), Member>>>,
+    /// Whose calls to whom do not get through: a number each, the caller's first.
+    cut: Arc<Mutex<BTreeSet<(u8, u8)>>>,
+}
+
+/// Bytes between a caller and a listener, dropped while they are cut from each other.
+fn pass(net: Net, from: u8, to: u8, one: DuplexStream, other: DuplexStream) {
+    tokio::spawn(async move {
+        let (mut one, mut other) = (one, other);
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut one, &mut other) => {}
+            () = net.until_cut(from, to) => {}
+        }
+    });
 }
 
 impl PeerDirectory for Net {
@@ -154,16 +167,47 @@ impl Net {
         self.directory.lock().unwrap().insert((group, replica), member);
     }
 
+    /// What `from` asks of `to` no longer arrives, on old connections and new ones; the other way round it does.
+    pub fn cut(&self, from: u8, to: u8) {
+        self.cut.lock().unwrap().insert((from, to));
+    }
+
+    /// Cuts a node off, both ways.
+    pub fn isolate(&self, node: u8, others: &[u8]) {
+        for other in others {
+            self.cut(node, *other);
+            self.cut(*other, node);
+        }
+    }
+
+    /// Everything gets through again.
+    pub fn heal(&self) {
+        self.cut.lock().unwrap().clear();
+    }
+
+    async fn until_cut(&self, from: u8, to: u8) {
+        while !self.cut.lock().unwrap().contains(&(from, to)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// A channel to an address, as `peer`.
     pub async fn dial(&self, address: &str, peer: AuthenticatedPeer) -> io::Result<Channel> {
-        let listeners = self.listeners.clone();
+        let net = self.clone();
         let address = address.to_owned();
+        let from = peer.spki.as_bytes()[0];
+        let to = address.trim_start_matches("node-").trim_end_matches(":1").parse::<u8>().unwrap();
         let connect = move |_| {
-            let (listeners, address) = (listeners.clone(), address.clone());
+            let (net, address) = (net.clone(), address.clone());
             async move {
-                let listener = listeners.lock().unwrap().get(&address).cloned();
+                if net.cut.lock().unwrap().contains(&(from, to)) {
+                    return Err(io::Error::other("cut off"));
+                }
+                let listener = net.listeners.lock().unwrap().get(&address).cloned();
                 let listener = listener.ok_or_else(|| io::Error::other("nobody listens there"))?;
-                let (ours, theirs) = tokio::io::duplex(64 << 10);
+                let (ours, through) = tokio::io::duplex(64 << 10);
+                let (out, theirs) = tokio::io::duplex(64 << 10);
+                pass(net, from, to, through, out);
                 listener.send(Io { stream: theirs, peer }).await.map_err(io::Error::other)?;
                 Ok::<_, io::Error>(hyper_util::rt::TokioIo::new(ours))
             }

@@ -20,7 +20,7 @@ fn append(prev: Option<LogId>, ids: &[LogId]) -> AppendEntriesRequest<Types> {
 }
 
 fn round_trip(request: &AppendEntriesRequest<Types>) -> Result<AppendEntriesRequest<Types>, DecodeError> {
-    let bytes = encode(&Request::Append(Append::from(request))).unwrap();
+    let bytes = encode(&Request::Append(Append::new(request, Note::default()))).unwrap();
     match decode(&bytes)? {
         Request::Append(append) => append.into_request(&bytes),
         other => panic!("{other:?}"),
@@ -75,7 +75,7 @@ proptest! {
     #[test]
     fn damaged_appends_never_panic(at in any::<prop::sample::Index>(), with in any::<u8>()) {
         let request = append(Some(id(1, 4)), &[id(1, 5), id(2, 6)]);
-        let mut bytes = encode(&Request::Append(Append::from(&request))).unwrap().to_vec();
+        let mut bytes = encode(&Request::Append(Append::new(&request, Note::default()))).unwrap().to_vec();
         *at.get_mut(&mut bytes) = with;
         let bytes = Bytes::from(bytes);
         if let Ok(Request::Append(append)) = decode(&bytes) {
