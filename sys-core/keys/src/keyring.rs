@@ -39,13 +39,18 @@ pub enum KeyringError {
     Generations(#[from] GenerationError),
 }
 
-fn seal(key: &impl AeadKey, label: Label, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KeyringError> {
+pub(crate) fn seal(
+    key: &impl AeadKey,
+    label: Label,
+    context: &[u8],
+    plain: &[u8],
+) -> Result<Vec<u8>, KeyringError> {
     let mut sealed = vec![VERSION];
     sealed.extend(aead::seal(key, &aad(label, context), plain)?);
     Ok(sealed)
 }
 
-fn open(
+pub(crate) fn open(
     key: &impl AeadKey,
     label: Label,
     context: &[u8],

@@ -49,6 +49,12 @@ labels! {
     RECOVERY_SEAL = "recovery-seal/1";
     /// Which key a recovery-sealed wrap is of.
     RECOVERY_WRAP = "recovery-wrap/1";
+    /// Anything sealed to the transfer key of a slot move.
+    TRANSFER_SEAL = "transfer-seal/1";
+    /// Which move a transfer key is of.
+    TRANSFER_INFO = "transfer-info/1";
+    /// The private half of a transfer key under a DMK.
+    TRANSFER_SECRET = "transfer-secret/1";
     /// The check inside a recovery secret that is split into shares.
     RECOVERY_CHECK = "recovery-check/1";
     /// The checksum of a share's text.
@@ -67,6 +73,8 @@ labels! {
     ADMISSION = "sign/admission/1";
     /// A row with a wrapped key, by the node that wrapped it.
     WRAP_ROW = "sign/wrap-row/1";
+    /// The transfer key of a slot move, by the node that leads the receiving group.
+    TRANSFER_KEY = "sign/transfer-key/1";
     /// The shard map, by the map key.
     SHARD_MAP = "sign/shard-map/1";
     /// The opening of a session, by a client.

@@ -25,6 +25,7 @@ pub mod secret_file;
 pub mod session;
 pub mod share;
 pub mod sign;
+pub mod transfer;
 
 pub use aead::{AeadError, AeadKey};
 pub use client::{ClientKey, ClientPublic};
@@ -45,3 +46,4 @@ pub use secret::{
 pub use session::{SessionBinding, SessionOpening, SessionRequest};
 pub use share::Share;
 pub use sign::{SignError, Signer, SoftSigner, sign_labelled, sign_value, verify_value};
+pub use transfer::{TransferPublic, TransferSecret};

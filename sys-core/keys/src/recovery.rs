@@ -14,7 +14,7 @@ use crate::{
     entropy::{EntropyError, SystemRng},
     fixed_bytes::fixed_bytes_serde,
     hash::LenPrefixed,
-    labels,
+    labels::{self, Label},
     secret::{KEY_LEN, Secret32},
     share::{self, CombineError, Share, SplitError},
 };
@@ -28,7 +28,7 @@ pub const MAX_SEALED_PLAIN: usize = 64 << 10;
 /// Bytes that sealing adds.
 pub const SEAL_OVERHEAD: usize = 1 + ENCAPPED_LEN + 16;
 
-type PrivateKey = <X25519HkdfSha256 as hpke::Kem>::PrivateKey;
+pub(crate) type PrivateKey = <X25519HkdfSha256 as hpke::Kem>::PrivateKey;
 type PublicKey = <X25519HkdfSha256 as hpke::Kem>::PublicKey;
 type EncappedKey = <X25519HkdfSha256 as hpke::Kem>::EncappedKey;
 
@@ -97,15 +97,25 @@ impl std::fmt::Debug for RecoveryPublic {
 /// # Errors
 /// See [`RecoveryError`].
 pub fn seal_to_recovery(to: &RecoveryPublic, info: &[u8], plain: &[u8]) -> Result<Vec<u8>, RecoveryError> {
+    seal_to(&to.0, labels::RECOVERY_SEAL, info, plain)
+}
+
+/// HPKE to any X25519 key of ours, each purpose under its own label.
+pub(crate) fn seal_to(
+    to: &[u8; KEY_LEN],
+    label: Label,
+    info: &[u8],
+    plain: &[u8],
+) -> Result<Vec<u8>, RecoveryError> {
     if plain.len() > MAX_SEALED_PLAIN {
         return Err(RecoveryError::TooLarge(plain.len()));
     }
-    let public = PublicKey::from_bytes(&to.0).map_err(|_| RecoveryError::PublicKey)?;
+    let public = PublicKey::from_bytes(to).map_err(|_| RecoveryError::PublicKey)?;
     let mut rng = SystemRng::default();
     let (encapped, ciphertext) = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
         &OpModeS::Base,
         &public,
-        &hpke_info(info),
+        &hpke_info(label, info),
         plain,
         &[VERSION],
         &mut rng,
@@ -115,8 +125,8 @@ pub fn seal_to_recovery(to: &RecoveryPublic, info: &[u8], plain: &[u8]) -> Resul
     Ok([&[VERSION], encapped.to_bytes().as_slice(), &ciphertext].concat())
 }
 
-fn hpke_info(info: &[u8]) -> Vec<u8> {
-    LenPrefixed::new(labels::RECOVERY_SEAL).field(info).into_bytes()
+fn hpke_info(label: Label, info: &[u8]) -> Vec<u8> {
+    LenPrefixed::new(label).field(info).into_bytes()
 }
 
 /// The private half of the recovery key. Exists whole only at genesis and during a recovery.
@@ -143,7 +153,7 @@ impl RecoverySecret {
 
     /// The public half.
     pub fn public(&self) -> RecoveryPublic {
-        RecoveryPublic(X25519HkdfSha256::sk_to_pk(&self.private()).to_bytes().into())
+        RecoveryPublic(public_of(&self.0))
     }
 
     /// Opens a value that was sealed with [`seal_to_recovery`] under the same `info`.
@@ -151,25 +161,7 @@ impl RecoverySecret {
     /// # Errors
     /// See [`RecoveryError`].
     pub fn open(&self, info: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, RecoveryError> {
-        if sealed.len() > MAX_SEALED_PLAIN + SEAL_OVERHEAD {
-            return Err(RecoveryError::TooLarge(sealed.len()));
-        }
-        let (&version, sealed) = sealed.split_first().ok_or(RecoveryError::Refused)?;
-        if version != VERSION {
-            return Err(RecoveryError::Version(version));
-        }
-        let (encapped, ciphertext) = sealed.split_at_checked(ENCAPPED_LEN).ok_or(RecoveryError::Refused)?;
-        let encapped = EncappedKey::from_bytes(encapped).map_err(|_| RecoveryError::Refused)?;
-        hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
-            &OpModeR::Base,
-            &self.private(),
-            &encapped,
-            &hpke_info(info),
-            ciphertext,
-            &[VERSION],
-        )
-        .map(Zeroizing::new)
-        .map_err(|_| RecoveryError::Refused)
+        open_with(&self.private(), labels::RECOVERY_SEAL, info, sealed)
     }
 
     /// Splits the key into `shares` shares of which any `threshold` combine.
@@ -188,18 +180,55 @@ impl RecoverySecret {
         share::combine(shares).map(Self)
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "an X25519 private key is any 32 bytes; only another length is refused"
-    )]
     fn private(&self) -> PrivateKey {
-        PrivateKey::from_bytes(self.0.expose_for_wrapping()).expect("32 bytes")
+        private(&self.0)
     }
 
     #[cfg(test)]
     pub(crate) fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
         Self(Secret32::from_bytes(bytes))
     }
+}
+
+/// Opens what [`seal_to`] sealed.
+pub(crate) fn open_with(
+    key: &PrivateKey,
+    label: Label,
+    info: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, RecoveryError> {
+    if sealed.len() > MAX_SEALED_PLAIN + SEAL_OVERHEAD {
+        return Err(RecoveryError::TooLarge(sealed.len()));
+    }
+    let (&version, sealed) = sealed.split_first().ok_or(RecoveryError::Refused)?;
+    if version != VERSION {
+        return Err(RecoveryError::Version(version));
+    }
+    let (encapped, ciphertext) = sealed.split_at_checked(ENCAPPED_LEN).ok_or(RecoveryError::Refused)?;
+    let encapped = EncappedKey::from_bytes(encapped).map_err(|_| RecoveryError::Refused)?;
+    hpke::single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
+        &OpModeR::Base,
+        key,
+        &encapped,
+        &hpke_info(label, info),
+        ciphertext,
+        &[VERSION],
+    )
+    .map(Zeroizing::new)
+    .map_err(|_| RecoveryError::Refused)
+}
+
+/// The public half of any X25519 key of ours.
+pub(crate) fn public_of(secret: &Secret32) -> [u8; KEY_LEN] {
+    X25519HkdfSha256::sk_to_pk(&private(secret)).to_bytes().into()
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "an X25519 private key is any 32 bytes; only another length is refused"
+)]
+pub(crate) fn private(secret: &Secret32) -> PrivateKey {
+    PrivateKey::from_bytes(secret.expose_for_wrapping()).expect("32 bytes")
 }
 
 #[cfg(test)]

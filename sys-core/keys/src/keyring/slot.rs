@@ -37,12 +37,7 @@ impl SlotKeyring {
     /// # Errors
     /// When sealing fails.
     pub fn seal(&self, dmk: &Dmk, context: &[u8]) -> Result<Vec<u8>, KeyringError> {
-        let Self { slot, locator, digest } = self;
-        let mut plain = Zeroizing::new(Vec::with_capacity(3 * KEY_LEN));
-        plain.extend_from_slice(slot.expose_for_wrapping());
-        plain.extend_from_slice(locator.expose_for_wrapping());
-        plain.extend_from_slice(digest.expose_for_wrapping());
-        super::seal(dmk, labels::SLOT_KEYRING, context, &plain)
+        super::seal(dmk, labels::SLOT_KEYRING, context, &self.plain())
     }
 
     /// Opens a keyring that was sealed under the same DMK and context.
@@ -50,7 +45,19 @@ impl SlotKeyring {
     /// # Errors
     /// See [`KeyringError`].
     pub fn open(dmk: &Dmk, context: &[u8], sealed: &[u8]) -> Result<Self, KeyringError> {
-        let plain = super::open(dmk, labels::SLOT_KEYRING, context, sealed)?;
+        Self::from_plain(&super::open(dmk, labels::SLOT_KEYRING, context, sealed)?)
+    }
+
+    pub(crate) fn plain(&self) -> Zeroizing<Vec<u8>> {
+        let Self { slot, locator, digest } = self;
+        let mut plain = Zeroizing::new(Vec::with_capacity(3 * KEY_LEN));
+        plain.extend_from_slice(slot.expose_for_wrapping());
+        plain.extend_from_slice(locator.expose_for_wrapping());
+        plain.extend_from_slice(digest.expose_for_wrapping());
+        plain
+    }
+
+    pub(crate) fn from_plain(plain: &[u8]) -> Result<Self, KeyringError> {
         let (keys, []) = plain.as_chunks::<KEY_LEN>() else { return Err(KeyringError::Malformed) };
         let [slot, locator, digest] = keys else { return Err(KeyringError::Malformed) };
         let secret = |bytes: &[u8; KEY_LEN]| Secret32::from_slice(bytes).map_err(|_| KeyringError::Malformed);
