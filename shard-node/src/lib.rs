@@ -20,3 +20,4 @@ pub mod modules;
 pub mod partition;
 pub mod run;
 pub mod services;
+pub mod transfer;

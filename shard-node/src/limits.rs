@@ -81,6 +81,12 @@ pub const MAINTENANCE_FILES: usize = 8192;
 /// Chunk ids in one answer or request of a replica that fetches holes.
 pub const MAX_FETCH_CHUNKS: usize = 1024;
 
+/// Missing chunks that one look finds: 2 MiB of ids. The others are found when these are filled.
+pub const MAX_HOLES: usize = 65_536;
+
+/// Published files that are remembered for the next look for holes.
+pub const MAX_NEWS: usize = 4096;
+
 /// Chunks that wait for a replica that fetches them: 2 MiB.
 pub const FETCH_QUEUE: usize = 8;
 
@@ -106,3 +112,12 @@ pub const ROUNDS_PER_VERIFICATION: u32 = 60;
 
 /// Slots that one command activates: the engine keeps every page that a batch touched until the batch ends.
 pub(crate) const SLOTS_AT_ONCE: u16 = 256;
+
+/// Row keys in one row of a change feed, in bytes: well below [`MAX_ROW_BYTES`] with one longest key more.
+pub(crate) const FEED_ROW_BYTES: usize = 16 * 1024;
+
+/// Rows that one command of a slot move imports or drops: with their slots' rows below [`MAX_WRITE_OPS`].
+pub(crate) const MAX_MOVED_ROWS: usize = 2048;
+
+/// Bytes of rows after which a piece of a slot move ends: with one longest row more it stays below [`MAX_COMMAND_BYTES`].
+pub(crate) const MAX_MOVED_BYTES: usize = 512 * 1024;

@@ -1,19 +1,28 @@
 //! Applying commands: deterministic, and blind to what the records say.
 //!
 //! Order of a batch's checks: command id → slot active and epoch equal → policy → data key generation → every precondition →
-//! versions above the slot's high-water mark → everything in one write. A refused command leaves no trace.
+//! versions above the slot's high-water mark → everything in one write. A refused command leaves no trace. What a command
+//! changes in a slot that is handed over is noted in the same write.
 
 mod batch;
 mod dedup;
+mod feed;
 mod files;
+mod incoming;
+mod outgoing;
 mod records;
+mod rekey;
 
-use holdfast_domain::{KeyGeneration, Sha256Hash, Slot};
+use holdfast_domain::{Sha256Hash, Slot};
 use holdfast_store::records::PartitionToken;
 
 use super::{
-    Blob, Command, GroupState, Outcome, Prefix, SlotEpoch, StateError, Table, layout,
-    rows::{GroupRow, PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus, fingerprint},
+    Command, GroupState, Outcome, Prefix, SlotEpoch, StateError, Table, layout,
+    moves::MoveCommand,
+    rows::{
+        GroupRow, IncomingPhase, IncomingRow, PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus,
+        fingerprint,
+    },
     txn::Txn,
 };
 
@@ -21,6 +30,10 @@ use super::{
 pub(super) struct Applying<'a> {
     state: &'a GroupState,
     pub(super) txn: Txn<'a>,
+    /// Of the running command.
+    ordinal: u64,
+    /// Whether the running command changes a slot that is handed over.
+    moving: bool,
 }
 
 /// Why a command is refused; anything else that goes wrong stops the machine.
@@ -42,26 +55,43 @@ fn refuse<T>(outcome: Outcome) -> Result<T, Refused> {
 
 impl<'a> Applying<'a> {
     pub(super) fn new(state: &'a GroupState, prefix: Prefix) -> Self {
-        Self { state, txn: Txn::new(&**state.engine(), prefix) }
+        Self { state, txn: Txn::new(&**state.engine(), prefix), ordinal: 0, moving: false }
     }
 
-    /// Applies one command.
-    pub(super) fn apply(&mut self, command: Command) -> Result<Outcome, StateError> {
+    /// Applies one command; `ordinal` is its place in the log.
+    pub(super) fn apply(&mut self, command: Command, ordinal: u64) -> Result<Outcome, StateError> {
+        (self.ordinal, self.moving) = (ordinal, false);
         let result = match command {
             Command::Batch(batch) => self.batch(&batch),
             Command::ActivateSlots { ranges, epoch } => self.activate(&ranges, epoch),
-            Command::Freeze { slot, epoch } => self.freeze(slot, epoch),
             Command::PutSlotKeyring { slot, epoch, previous, generation, sealed } => {
                 self.put_slot_keyring(slot, epoch, previous, SlotKeyringRow { generation, sealed })
             }
-            Command::PutPartitionKeyring { slot, epoch, partition, previous, min_generation, sealed } => {
+            Command::PutPartitionKeyring {
+                slot,
+                epoch,
+                partition,
+                under,
+                previous,
+                min_generation,
+                sealed,
+            } => {
                 let at = Place { slot, epoch, partition: PartitionToken(partition) };
-                self.put_partition_keyring(at, previous, min_generation, sealed)
+                self.put_partition_keyring(
+                    at,
+                    under,
+                    previous,
+                    PartitionKeyringRow { min_generation, sealed },
+                )
             }
             Command::RequirePolicy { epoch } => self.require_policy(GroupRow { min_policy: epoch }),
+            Command::Move(command) => self.move_step(command),
         };
         match result {
             Ok(()) => {
+                if self.moving {
+                    self.note_changes()?;
+                }
                 self.txn.keep();
                 Ok(Outcome::Applied)
             }
@@ -80,24 +110,39 @@ impl<'a> Applying<'a> {
         for (first, last) in ranges {
             for number in first.number()..=last.number() {
                 let Ok(slot) = Slot::try_from(number) else { return refuse(Outcome::Malformed) };
-                let row = match self.txn.get::<SlotRow>(&layout::slot(slot))? {
-                    None => SlotRow::activated(epoch),
-                    Some(row) if row.epoch < epoch && row.status == SlotStatus::Frozen => {
-                        SlotRow { epoch, status: SlotStatus::Active, ..row }
-                    }
-                    Some(_) => continue,
-                };
-                self.txn.put(&layout::slot(slot), &row)?;
+                if self.txn.get::<SlotRow>(&layout::slot(slot))?.is_none() {
+                    self.txn.put(&layout::slot(slot), &SlotRow::activated(epoch))?;
+                }
             }
         }
         Ok(())
     }
 
-    fn freeze(&mut self, slot: Slot, epoch: SlotEpoch) -> Result<(), Refused> {
-        let row = self.serving(slot, epoch)?;
-        Ok(self.txn.put(&layout::slot(slot), &SlotRow { status: SlotStatus::Frozen, ..row })?)
+    fn move_step(&mut self, command: MoveCommand) -> Result<(), Refused> {
+        match command {
+            MoveCommand::BeginMove { since, to, slots, transfer_key } => {
+                self.begin_move(since, to, slots, transfer_key)
+            }
+            MoveCommand::FreezeSlots { since } => self.freeze_slots(since),
+            MoveCommand::UnfreezeSlots { since } => self.unfreeze_slots(since),
+            MoveCommand::PartWithSlots { since } => self.part_with_slots(since),
+            MoveCommand::DropRows { rows } => self.drop_rows(&rows),
+            MoveCommand::ForgetSlots { slots } => self.forget_slots(&slots),
+            MoveCommand::PutTransferKey { since, from, slots, generation, sealed, public } => {
+                let phase = IncomingPhase::Prepared;
+                self.put_transfer_key(IncomingRow { since, from, slots, generation, sealed, public, phase })
+            }
+            MoveCommand::BeginImport { since } => self.begin_import(since),
+            MoveCommand::ImportRows { since, from, to, rows } => self.import_rows(since, &from, to, &rows),
+            MoveCommand::Activate { since, fence } => self.activate_import(since, &fence),
+            MoveCommand::AbortImport { since, from } => self.abort_import(since, from),
+            MoveCommand::RekeySlot { slot, epoch, previous, generation, sealed, partitions } => {
+                self.rekey_slot((slot, epoch), previous, &SlotKeyringRow { generation, sealed }, partitions)
+            }
+        }
     }
 
+    /// A first keyring only while the slot serves; the same keys sealed anew also while its rows come or go.
     fn put_slot_keyring(
         &mut self,
         slot: Slot,
@@ -105,20 +150,32 @@ impl<'a> Applying<'a> {
         previous: Option<Sha256Hash>,
         row: SlotKeyringRow,
     ) -> Result<(), Refused> {
-        self.serving(slot, epoch)?;
+        match self.txn.get::<SlotRow>(&layout::slot(slot))? {
+            Some(slot) if slot.status != SlotStatus::Left && slot.epoch == epoch && previous.is_some() => {
+                self.moving = slot.status == SlotStatus::Moving;
+            }
+            _ => drop(self.serving(slot, epoch)?),
+        }
         self.replace(&layout::slot(slot), previous, &row)
     }
 
     fn put_partition_keyring(
         &mut self,
         Place { slot, epoch, partition }: Place,
+        under: Sha256Hash,
         previous: Option<Sha256Hash>,
-        min_generation: KeyGeneration,
-        sealed: Blob,
+        row: PartitionKeyringRow,
     ) -> Result<(), Refused> {
-        self.serving(slot, epoch)?;
-        let row = PartitionKeyringRow { min_generation, sealed };
-        self.replace(&layout::partition(slot, partition), previous, &row)
+        let mut counted = self.serving(slot, epoch)?;
+        if self.slot_keyring(slot)?.as_deref().map(fingerprint) != Some(under) {
+            return refuse(Outcome::Conflict);
+        }
+        self.replace(&layout::partition(slot, partition), previous, &row)?;
+        if previous.is_none() {
+            counted.partitions = counted.partitions.saturating_add(1);
+            self.txn.put(&layout::slot(slot), &counted)?;
+        }
+        Ok(())
     }
 
     /// Writes a row if the present one is the expected one.
@@ -136,9 +193,12 @@ impl<'a> Applying<'a> {
     }
 
     /// The slot, if it takes commands of this epoch.
-    fn serving(&self, slot: Slot, epoch: SlotEpoch) -> Result<SlotRow, Refused> {
+    fn serving(&mut self, slot: Slot, epoch: SlotEpoch) -> Result<SlotRow, Refused> {
         match self.txn.get::<SlotRow>(&layout::slot(slot))? {
-            Some(row) if row.serves(epoch) => Ok(row),
+            Some(row) if row.serves(epoch) => {
+                self.moving = row.status == SlotStatus::Moving;
+                Ok(row)
+            }
             _ => refuse(Outcome::WrongSlot),
         }
     }

@@ -14,7 +14,7 @@ use holdfast_store::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Blob;
+use super::{Blob, moves::MoveCommand};
 use crate::limits::{MAX_BATCH_ITEMS, MAX_COMMAND_BYTES, PAGE_CHUNKS};
 
 /// How often a slot has changed hands; a command made for another epoch is refused.
@@ -34,18 +34,11 @@ pub(crate) type TokenBytes = [u8; TOKEN_LEN];
 pub enum Command {
     /// Changes of one partition.
     Batch(Batch),
-    /// The group serves these slots from now on. Slots that it has at this epoch or a later one stay as they are.
+    /// The group serves these slots from now on. Slots that it has, or had, stay as they are.
     ActivateSlots {
         /// Inclusive ranges.
         ranges: Vec<(Slot, Slot)>,
         /// Their epoch here.
-        epoch: SlotEpoch,
-    },
-    /// The slot takes no more commands here.
-    Freeze {
-        /// Which.
-        slot: Slot,
-        /// Its epoch here.
         epoch: SlotEpoch,
     },
     /// Sets a slot's keyring if the present one is as expected.
@@ -69,6 +62,8 @@ pub enum Command {
         epoch: SlotEpoch,
         /// Which partition.
         partition: TokenBytes,
+        /// Hash of the row of the slot's keyring under whose key it is sealed.
+        under: Sha256Hash,
         /// Hash of the present row; `None` when there must be none.
         previous: Option<Sha256Hash>,
         /// Records under older data keys are refused from now on.
@@ -81,6 +76,8 @@ pub enum Command {
         /// The oldest policy that counts.
         epoch: PolicyEpoch,
     },
+    /// A step of a move of slots.
+    Move(MoveCommand),
 }
 
 /// Changes of one partition, all or none.
@@ -224,6 +221,8 @@ pub enum Outcome {
     RetiredGeneration,
     /// The frame breaks its own rules: a defect of its maker.
     Malformed,
+    /// What was imported is not what the source froze.
+    Differs,
 }
 
 impl Command {

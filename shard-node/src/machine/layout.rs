@@ -7,7 +7,7 @@
 //! A snapshot is installed beside the present incarnation; then the pointer flips.
 
 use bytes::Bytes;
-use holdfast_domain::{CommandId, FileId, GroupId, Slot};
+use holdfast_domain::{CommandId, FileId, GroupId, MapEpoch, Slot};
 use holdfast_store::{KeyRange, records::PartitionToken};
 
 /// A complete set of a group's rows.
@@ -41,11 +41,17 @@ pub(crate) enum Table {
     Files,
     /// Manifest pages.
     Pages,
+    /// Slots that are handed over, or were last.
+    Outgoing,
+    /// Slots that are taken over, or were last.
+    Incoming,
+    /// Keys that changed in slots that are handed over.
+    Feed,
 }
 
 impl Table {
     /// In the order of their numbers.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Meta,
         Self::Progress,
         Self::Group,
@@ -58,6 +64,9 @@ impl Table {
         Self::DedupRing,
         Self::Files,
         Self::Pages,
+        Self::Outgoing,
+        Self::Incoming,
+        Self::Feed,
     ];
 
     pub(crate) const fn number(self) -> u8 {
@@ -74,6 +83,9 @@ impl Table {
             Self::DedupRing => 9,
             Self::Files => 10,
             Self::Pages => 11,
+            Self::Outgoing => 12,
+            Self::Incoming => 13,
+            Self::Feed => 14,
         }
     }
 
@@ -185,6 +197,19 @@ pub(crate) fn file_of(row: &[u8]) -> Option<(Slot, FileId)> {
     Some((slot_of(row)?, id))
 }
 
+/// A piece of what one command changed in a move's slots.
+pub(crate) fn feed(since: MapEpoch, ordinal: u64, part: u16) -> Vec<u8> {
+    [since.0.to_be_bytes().as_slice(), &ordinal.to_be_bytes(), &part.to_be_bytes()].concat()
+}
+
+/// Reads the row key of a feed.
+pub(crate) fn feed_of(row: &[u8]) -> Option<(MapEpoch, u64, u16)> {
+    let (since, rest) = row.split_first_chunk()?;
+    let (ordinal, part) = rest.split_first_chunk()?;
+    let part = u16::from_be_bytes(part.try_into().ok()?);
+    Some((MapEpoch(u64::from_be_bytes(*since)), u64::from_be_bytes(*ordinal), part))
+}
+
 pub(crate) fn page(slot: Slot, file: FileId, page: u32) -> Vec<u8> {
     [slot.number().to_be_bytes().as_slice(), file.as_bytes(), &page.to_be_bytes()].concat()
 }
@@ -207,7 +232,7 @@ mod tests {
         for (number, table) in (0..).zip(Table::ALL) {
             assert_eq!((table.number(), Table::from_number(number)), (number, Some(table)));
         }
-        assert_eq!(Table::from_number(12), None);
+        assert_eq!(Table::from_number(15), None);
     }
 
     #[test]
@@ -225,7 +250,8 @@ mod tests {
             let (slot, id) = (Slot::try_from(number).unwrap(), FileId::new(id));
             prop_assert_eq!(page_of(&page(slot, id, index)), Some((slot, id, index)));
             prop_assert_eq!(file_of(&file(slot, id)), Some((slot, id)));
-            let _ = (page_of(&bytes), file_of(&bytes), slot_of(&bytes), tail(&bytes), row(&bytes.clone().into()));
+            prop_assert_eq!(feed_of(&feed(MapEpoch(3), 4, number)), Some((MapEpoch(3), 4, number)));
+            let _ = (feed_of(&bytes), page_of(&bytes), file_of(&bytes), slot_of(&bytes), tail(&bytes), row(&bytes.clone().into()));
         }
     }
 }

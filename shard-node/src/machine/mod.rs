@@ -12,10 +12,12 @@ mod command;
 mod error;
 mod keys;
 mod layout;
+mod moves;
 mod rows;
 mod shard_machine;
 mod snapshot;
 mod state;
+mod travel;
 mod txn;
 mod verify;
 
@@ -29,6 +31,7 @@ pub use self::{
     command::{Batch, ChunkRef, Command, Op, Outcome, Pre, SlotEpoch},
     error::StateError,
     keys::GroupKeys,
+    moves::{Fence, FencedSlot, MoveCommand, MovedRow, Position, Rekeyed, SlotRanges},
     state::{GroupState, StateStats},
 };
 use self::{layout::Incarnation, shard_machine::ShardMachine};
@@ -37,6 +40,11 @@ pub(crate) use self::{
         Prefix, Table, dedup as dedup_key, file as file_key, file_of, file_slot, page as page_key, page_of,
         partition as partition_key, slot as slot_key, slot_of,
     },
-    rows::{FileRow, FileState, GroupRow, PageRow, PartitionKeyringRow, Row, SlotKeyringRow, SlotRow},
+    moves::slots_of,
+    rows::{
+        FileRow, FileState, GroupRow, IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow, PageRow,
+        PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus, fingerprint,
+    },
     state::Reader,
+    travel::Pulled,
 };

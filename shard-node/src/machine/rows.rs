@@ -1,9 +1,13 @@
 //! The machine's own rows, as they are stored. Frozen: fields are only ever added with a new format version.
 
-use holdfast_domain::{CommandId, KeyGeneration, PolicyEpoch, Sha256Hash, UnixMs, codec};
+use holdfast_domain::{CommandId, GroupId, KeyGeneration, MapEpoch, PolicyEpoch, Sha256Hash, UnixMs, codec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Blob, ChunkRef, SlotEpoch, StateError, Table, command::TokenBytes};
+use super::{
+    Blob, ChunkRef, SlotEpoch, StateError, Table,
+    command::TokenBytes,
+    moves::{Position, SlotRanges},
+};
 use crate::limits::MAX_ROW_BYTES;
 
 /// A row of one table.
@@ -39,6 +43,9 @@ rows! {
     DedupRing in DedupRing;
     FileRow in Files;
     PageRow in Pages;
+    OutgoingRow in Outgoing;
+    IncomingRow in Incoming;
+    FeedRow in Feed;
 }
 
 /// Ordinal of the last applied command.
@@ -51,11 +58,21 @@ pub(crate) struct GroupRow {
     pub(crate) min_policy: PolicyEpoch,
 }
 
-/// Whether a slot takes commands.
+/// Whether a slot takes commands. [`crate::transfer`] says who goes where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SlotStatus {
+    /// It does.
     Active,
+    /// It does, and what changes is noted for the group that will have it.
+    Moving,
+    /// No more, unless the move is given up.
     Frozen,
+    /// Never again in this epoch; its rows are to be dropped.
+    Gone,
+    /// Likewise, and its rows were dropped. Stays, so that nobody takes the slot for one that was never here.
+    Left,
+    /// Not yet: its rows come in.
+    Importing,
 }
 
 /// One slot.
@@ -63,11 +80,15 @@ pub(crate) enum SlotStatus {
 pub(crate) struct SlotRow {
     pub(crate) epoch: SlotEpoch,
     pub(crate) status: SlotStatus,
+    /// Another group knew its keys: they are to be replaced.
+    pub(crate) stale_key: bool,
     /// No record of the slot, deleted ones included, ever had a higher version.
     pub(crate) high_water: u64,
     pub(crate) digest: [u8; 32],
     pub(crate) records: u64,
     pub(crate) record_bytes: u64,
+    /// Partition keyrings.
+    pub(crate) partitions: u32,
 }
 
 impl SlotRow {
@@ -75,16 +96,18 @@ impl SlotRow {
         Self {
             epoch,
             status: SlotStatus::Active,
+            stale_key: false,
             high_water: 0,
             digest: [0; 32],
             records: 0,
             record_bytes: 0,
+            partitions: 0,
         }
     }
 
     /// Whether commands of an epoch are taken.
     pub(crate) fn serves(&self, epoch: SlotEpoch) -> bool {
-        self.status == SlotStatus::Active && self.epoch == epoch
+        matches!(self.status, SlotStatus::Active | SlotStatus::Moving) && self.epoch == epoch
     }
 }
 
@@ -148,6 +171,78 @@ pub(crate) struct PageRow {
     pub(crate) chunks: Vec<ChunkRef>,
 }
 
+/// Slots that this group hands over, or handed over last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OutgoingRow {
+    pub(crate) since: MapEpoch,
+    pub(crate) to: GroupId,
+    pub(crate) slots: SlotRanges,
+    /// Public half of the target's transfer key.
+    pub(crate) transfer_key: [u8; 32],
+    /// Ordinal of the command that began it: later changes are in the feed.
+    pub(crate) began: u64,
+    pub(crate) phase: OutgoingPhase,
+}
+
+/// How far a hand-over is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OutgoingPhase {
+    /// Its slots serve.
+    Moving,
+    /// They do not.
+    Frozen { at: u64 },
+    /// It was given up.
+    Kept,
+    /// It succeeded.
+    Parted,
+}
+
+impl OutgoingRow {
+    /// Whether its slots are neither gone nor kept yet.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.phase, OutgoingPhase::Moving | OutgoingPhase::Frozen { .. })
+    }
+}
+
+/// Slots that this group takes over, or took over last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IncomingRow {
+    pub(crate) since: MapEpoch,
+    pub(crate) from: GroupId,
+    pub(crate) slots: SlotRanges,
+    /// The transfer key: who sealed its private half, that half, and the public one.
+    pub(crate) generation: KeyGeneration,
+    pub(crate) sealed: Blob,
+    pub(crate) public: [u8; 32],
+    pub(crate) phase: IncomingPhase,
+}
+
+/// How far a take-over is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum IncomingPhase {
+    /// The transfer key exists.
+    Prepared,
+    /// Rows come in.
+    Importing { position: Position },
+    /// The slots are served here.
+    Activated,
+    /// They never will be, by this move.
+    Aborted,
+}
+
+impl IncomingRow {
+    /// Whether it can still become either.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self.phase, IncomingPhase::Prepared | IncomingPhase::Importing { .. })
+    }
+}
+
+/// Keys that one command changed: numbers of tables, and row keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FeedRow {
+    pub(crate) changed: Vec<(u8, Blob)>,
+}
+
 /// What a compare-and-set of a keyring compares.
 pub(crate) fn fingerprint(row: &[u8]) -> Sha256Hash {
     Sha256Hash::of(row)
@@ -157,7 +252,7 @@ pub(crate) fn fingerprint(row: &[u8]) -> Sha256Hash {
 mod tests {
     use std::fmt::Debug;
 
-    use holdfast_domain::Sha256Hash;
+    use holdfast_domain::{Sha256Hash, Slot};
     use proptest::prelude::*;
 
     use super::*;
@@ -194,6 +289,32 @@ mod tests {
         frozen(&FileRow { partition: [7; 16], state: FileState::Dead }, next());
         let chunk = ChunkRef { id: [8; 16], len: 300, sha256: Sha256Hash::new([9; 32]) };
         frozen(&PageRow { chunks: vec![chunk, chunk] }, next());
+        for status in [SlotStatus::Moving, SlotStatus::Gone, SlotStatus::Left, SlotStatus::Importing] {
+            frozen(&SlotRow { status, stale_key: true, partitions: 300, ..slot }, next());
+        }
+        let (since, slots) =
+            (MapEpoch(300), vec![(Slot::try_from(1).unwrap(), Slot::try_from(300).unwrap())]);
+        for phase in [
+            OutgoingPhase::Moving,
+            OutgoingPhase::Frozen { at: 9 },
+            OutgoingPhase::Kept,
+            OutgoingPhase::Parted,
+        ] {
+            let (to, slots) = (GroupId(2), slots.clone());
+            frozen(&OutgoingRow { since, to, slots, transfer_key: [3; 32], began: 8, phase }, next());
+        }
+        let position = Position::Feed { next: 300, skip: 1 };
+        for phase in [
+            IncomingPhase::Prepared,
+            IncomingPhase::Importing { position },
+            IncomingPhase::Activated,
+            IncomingPhase::Aborted,
+        ] {
+            let (from, slots, sealed) = (GroupId(1), slots.clone(), vec![1].into());
+            let generation = KeyGeneration(2);
+            frozen(&IncomingRow { since, from, slots, generation, sealed, public: [3; 32], phase }, next());
+        }
+        frozen(&FeedRow { changed: vec![(6, vec![1, 2].into())] }, next());
     }
 
     proptest! {
@@ -202,6 +323,7 @@ mod tests {
             let _ = (Progress::decode(&bytes), GroupRow::decode(&bytes), SlotRow::decode(&bytes), DedupRing::decode(&bytes));
             let _ = (SlotKeyringRow::decode(&bytes), PartitionKeyringRow::decode(&bytes), DedupRow::decode(&bytes));
             let _ = (DedupOrderRow::decode(&bytes), FileRow::decode(&bytes), PageRow::decode(&bytes));
+            let _ = (OutgoingRow::decode(&bytes), IncomingRow::decode(&bytes), FeedRow::decode(&bytes));
         }
     }
 }

@@ -29,7 +29,7 @@ impl ShardMachine {
             let ordinal = command.ordinal();
             let outcome = match (done, Command::decode(command.bytes)) {
                 (Some(Progress(done)), _) if ordinal <= done => Outcome::Duplicate,
-                (_, Ok(command)) => applying.apply(command)?,
+                (_, Ok(command)) => applying.apply(command, ordinal)?,
                 (_, Err(error)) => {
                     tracing::error!(%error, group = %self.state.keys().group(), "a command does not decode");
                     Outcome::Malformed

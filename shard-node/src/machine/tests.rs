@@ -2,5 +2,6 @@
 
 mod commands;
 mod model;
+mod moves;
 mod snapshots;
 mod support;

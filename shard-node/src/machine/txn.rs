@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use holdfast_store::{Batch, Engine};
 
-use super::{Prefix, StateError, Table, rows::Row};
+use super::{Prefix, StateError, Table, layout, rows::Row};
 use crate::limits::{MAX_WRITE_BYTES, MAX_WRITE_OPS};
 
 type Changes = BTreeMap<Bytes, Option<Bytes>>;
@@ -49,6 +49,11 @@ impl<'a> Txn<'a> {
 
     pub(super) fn delete(&mut self, table: Table, row: &[u8]) {
         self.step.insert(self.prefix.key(table, row), None);
+    }
+
+    /// What the running command changed: tables by number, and row keys.
+    pub(super) fn changed(&self) -> impl Iterator<Item = (u8, Bytes)> {
+        self.step.keys().filter_map(|key| Some((*layout::tail(key).first()?, layout::row(key))))
     }
 
     /// The running command counts.

@@ -71,7 +71,9 @@ fn verdict(outcome: Outcome) -> Result<Verdict, Refusal> {
         Outcome::Duplicate => Ok(Verdict::Final(CommitOutcome::Duplicate)),
         Outcome::Conflict | Outcome::StalePolicy | Outcome::RetiredGeneration => Ok(Verdict::DecideAgain),
         Outcome::WrongSlot => Err(Refusal::new(Reason::WrongGroup).because("the slot moved")),
-        Outcome::Malformed => Err(Refusal::new(Reason::Internal).because("the machine refused the frame")),
+        Outcome::Malformed | Outcome::Differs => {
+            Err(Refusal::new(Reason::Internal).because("the machine refused the frame"))
+        }
     }
 }
 

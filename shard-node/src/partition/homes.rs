@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use holdfast_domain::{HomeId, KeyGeneration, Reason, Slot};
+use holdfast_domain::{HomeId, KeyGeneration, Reason, Sha256Hash, Slot};
 use holdfast_keys::{PartitionKeyring, SlotKeyring};
 use holdfast_store::records::{PartitionToken, RecordCodec, Tablespace, TablespaceSpec, partition_token};
 use holdfast_sys_core::errors::Refusal;
@@ -15,8 +15,8 @@ use super::ShardGroup;
 use crate::{
     limits::{COMMIT_TRIES, MAX_OPEN_PARTITIONS},
     machine::{
-        Command, Outcome, PartitionKeyringRow, Reader, Row as _, SlotRow, StateError, Table, partition_key,
-        slot_key,
+        Command, Outcome, PartitionKeyringRow, Reader, Row as _, SlotRow, StateError, Table, fingerprint,
+        partition_key, slot_key,
     },
 };
 
@@ -110,11 +110,12 @@ impl ShardGroup {
             }
             Lacking::PartitionKeyring(slot, partition) => {
                 let keyring = PartitionKeyring::generate(KeyGeneration(1)).map_err(StateError::from)?;
-                let sealed = self.seal_partition(at, partition, &keyring)?;
+                let (under, sealed) = self.seal_partition(at, partition, &keyring)?;
                 Ok(Some(Command::PutPartitionKeyring {
                     slot: at.slot,
                     epoch: slot.epoch,
                     partition: partition.0,
+                    under,
                     previous: None,
                     min_generation: KeyGeneration(1),
                     sealed: sealed.into(),
@@ -146,12 +147,12 @@ impl ShardGroup {
         at: &HomeRef,
         partition: PartitionToken,
         keyring: &PartitionKeyring,
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<(Sha256Hash, Vec<u8>), Refusal> {
         let row = self.state().read().get_raw(Table::SlotKeyrings, &slot_key(at.slot))?;
         let row = row.ok_or_else(|| Refusal::new(Reason::Conflict))?;
         let slot = self.state().open_slot(at.slot, &row)?;
         let sealed = self.state().keys().seal_partition(&slot.keyring.slot, at.slot, partition, keyring);
-        Ok(sealed.map_err(StateError::from)?)
+        Ok((fingerprint(&row), sealed.map_err(StateError::from)?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The records of a batch: parsed, compared, written and counted; never opened.
 
+use holdfast_keys::DigestKey;
 use holdfast_store::records::{RecordKey, RecordVersion, StoredRecord};
 
 use super::{
@@ -97,26 +98,38 @@ impl Applying<'_> {
         let Some(keyring) = self.slot_keyring(batch.slot)? else { return refuse(Outcome::Conflict) };
         let open = self.state.open_slot(batch.slot, &keyring)?;
         let digest_key = &open.keyring.digest;
-        let mut digest = SlotDigest::from_bytes(slot.digest);
         for Change { key, record } in changes.0 {
-            if let Some(old) = self.record(&key)? {
-                digest.remove(digest_key, &key, &old);
-                slot.records = slot.records.saturating_sub(1);
-                slot.record_bytes = slot.record_bytes.saturating_sub(size(&key, &old));
-            }
-            match record {
-                None => self.txn.delete(Table::Records, key.as_bytes()),
-                Some(record) => {
-                    digest.add(digest_key, &key, &record);
-                    slot.records = slot.records.saturating_add(1);
-                    slot.record_bytes = slot.record_bytes.saturating_add(size(&key, &record));
-                    slot.high_water = slot.high_water.max(record.version().0);
-                    self.txn.put_raw(Table::Records, key.as_bytes(), record.as_bytes().clone());
-                }
+            self.write_record(digest_key, &mut slot, &key, record)?;
+        }
+        Ok(slot)
+    }
+
+    /// Writes or deletes one record, and counts it.
+    pub(super) fn write_record(
+        &mut self,
+        digest_key: &DigestKey,
+        slot: &mut SlotRow,
+        key: &RecordKey,
+        record: Option<StoredRecord>,
+    ) -> Result<(), StateError> {
+        let mut digest = SlotDigest::from_bytes(slot.digest);
+        if let Some(old) = self.record(key)? {
+            digest.remove(digest_key, key, &old);
+            slot.records = slot.records.saturating_sub(1);
+            slot.record_bytes = slot.record_bytes.saturating_sub(size(key, &old));
+        }
+        match record {
+            None => self.txn.delete(Table::Records, key.as_bytes()),
+            Some(record) => {
+                digest.add(digest_key, key, &record);
+                slot.records = slot.records.saturating_add(1);
+                slot.record_bytes = slot.record_bytes.saturating_add(size(key, &record));
+                slot.high_water = slot.high_water.max(record.version().0);
+                self.txn.put_raw(Table::Records, key.as_bytes(), record.as_bytes().clone());
             }
         }
         slot.digest = digest.to_bytes();
-        Ok(slot)
+        Ok(())
     }
 
     fn record(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StateError> {

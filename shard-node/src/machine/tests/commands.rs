@@ -65,27 +65,16 @@ fn a_policy_that_no_longer_counts_is_refused() {
 }
 
 #[test]
-fn a_frozen_slot_takes_nothing_until_a_later_epoch_activates_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut replica = Replica::ready(&engine(dir.path()));
-    let activate = |epoch| Command::ActivateSlots { ranges: vec![(slot(), slot())], epoch: SlotEpoch(epoch) };
-    assert_eq!(replica.apply(&Command::Freeze { slot: slot(), epoch: SlotEpoch::FIRST }), Outcome::Applied);
-    assert_eq!(commit(&mut replica, batch(1, vec![], vec![put(1, 1, 1)])), Outcome::WrongSlot);
-    replica.apply(&activate(1));
-    assert_eq!(commit(&mut replica, batch(1, vec![], vec![put(1, 1, 1)])), Outcome::WrongSlot);
-    replica.apply(&activate(2));
-    let later = Batch { slot_epoch: SlotEpoch(2), ..batch(1, vec![], vec![put(1, 1, 1)]) };
-    assert_eq!(commit(&mut replica, later), Outcome::Applied);
-}
-
-#[test]
 fn a_keyring_is_replaced_only_by_who_saw_the_present_one() {
     let dir = tempfile::tempdir().unwrap();
     let mut replica = Replica::ready(&engine(dir.path()));
+    let slot_row = replica.state.read().get_raw(Table::SlotKeyrings, &crate::machine::slot_key(slot()));
+    let under = Sha256Hash::of(&slot_row.unwrap().unwrap());
     let put_keyring = |previous, min| Command::PutPartitionKeyring {
         slot: slot(),
         epoch: SlotEpoch::FIRST,
         partition: PARTITION,
+        under,
         previous,
         min_generation: KeyGeneration(min),
         sealed: vec![2; 64].into(),
@@ -93,7 +82,22 @@ fn a_keyring_is_replaced_only_by_who_saw_the_present_one() {
     assert_eq!(replica.apply(&put_keyring(None, 2)), Outcome::Conflict);
     let row = crate::machine::partition_key(slot(), holdfast_store::records::PartitionToken(PARTITION));
     let present = replica.state.read().get_raw(Table::PartitionKeyrings, &row).unwrap().unwrap();
-    assert_eq!(replica.apply(&put_keyring(Some(Sha256Hash::of(&present)), 2)), Outcome::Applied);
+    let Command::PutPartitionKeyring { slot: of, epoch, partition, sealed, .. } = put_keyring(None, 2) else {
+        panic!()
+    };
+    // Sealed under a slot key that was replaced meanwhile: it would never open again.
+    let (under, previous) = (Sha256Hash::new([0; 32]), Some(Sha256Hash::of(&present)));
+    let late = Command::PutPartitionKeyring {
+        slot: of,
+        epoch,
+        partition,
+        under,
+        previous,
+        min_generation: KeyGeneration(2),
+        sealed,
+    };
+    assert_eq!(replica.apply(&late), Outcome::Conflict);
+    assert_eq!(replica.apply(&put_keyring(previous, 2)), Outcome::Applied);
     assert_eq!(commit(&mut replica, batch(1, vec![], vec![put(1, 1, 1)])), Outcome::RetiredGeneration);
 }
 
@@ -202,14 +206,20 @@ fn frozen_commands_and_outcomes_still_decode() {
     let Command::PutSlotKeyring { slot, epoch, previous, generation, .. } = slot_keyring else { panic!() };
     let slot_keyring =
         Command::PutSlotKeyring { slot, epoch, previous, generation, sealed: vec![1; 3].into() };
+    let Command::PutPartitionKeyring { partition, min_generation, sealed, .. } = partition_keyring else {
+        panic!()
+    };
+    let under = Sha256Hash::new([7; 32]);
+    let partition_keyring =
+        Command::PutPartitionKeyring { slot, epoch, partition, under, previous, min_generation, sealed };
     let commands = [
         Command::Batch(batch(1, pre, ops)),
         activate,
-        Command::Freeze { slot, epoch },
         slot_keyring,
         partition_keyring,
         Command::RequirePolicy { epoch: PolicyEpoch(3) },
     ];
+    let commands: Vec<_> = commands.into_iter().chain(super::moves::frozen().map(Command::Move)).collect();
     let frozen = include_str!("../../../frozen/commands-1.hex");
     let encoded: Vec<_> = commands.iter().map(|command| hex::encode(command.encode().unwrap())).collect();
     assert_eq!(encoded, frozen.lines().collect::<Vec<_>>(), "{}", encoded.join("\n"));
@@ -224,6 +234,7 @@ fn frozen_commands_and_outcomes_still_decode() {
         Outcome::StalePolicy,
         Outcome::RetiredGeneration,
         Outcome::Malformed,
+        Outcome::Differs,
     ];
     for (number, outcome) in (0..).zip(outcomes) {
         assert_eq!(outcome.encode().unwrap(), [1, number]);

@@ -18,7 +18,9 @@ use holdfast_store::{
     records::{PartitionToken, RecordScope, RowKind, Tablespace, Token},
 };
 
-use crate::machine::{Batch, Blob, Command, GroupKeys, GroupState, Op, Outcome, Pre, SlotEpoch, Table};
+use crate::machine::{
+    Batch, Blob, Command, GroupKeys, GroupState, Op, Outcome, Pre, Row as _, SlotEpoch, Table, fingerprint,
+};
 
 pub(super) const META: &[u8] = b"meta";
 pub(super) const PARTITION: [u8; 16] = [7; 16];
@@ -102,6 +104,7 @@ pub(super) fn prelude(group: GroupId) -> [Command; 3] {
         digest: holdfast_keys::DigestKey::from_bytes([4; 32]),
     };
     let row = keys(group).seal_slot(slot(), &keyring).unwrap();
+    let under = fingerprint(&row.encode().unwrap());
     [
         Command::ActivateSlots { ranges: vec![(slot(), slot())], epoch: SlotEpoch::FIRST },
         Command::PutSlotKeyring {
@@ -115,6 +118,7 @@ pub(super) fn prelude(group: GroupId) -> [Command; 3] {
             slot: slot(),
             epoch: SlotEpoch::FIRST,
             partition: PARTITION,
+            under,
             previous: None,
             min_generation: KeyGeneration(1),
             sealed: vec![1; 64].into(),
