@@ -211,6 +211,7 @@ impl Group {
     /// See [`WaitError`].
     pub async fn transfer_leader(&self, to: ReplicaId, patience: Duration) -> Result<(), WaitError> {
         let stopped = |_| WaitError::Stopped { group: self.id() };
+        self.0.rouse().await;
         self.0.raft().trigger().transfer_leader(to.0).await.map_err(stopped)?;
         self.wait_for(patience, |status| (status.leader == Some(to)).then_some(())).await
     }

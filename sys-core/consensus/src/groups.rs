@@ -15,14 +15,15 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::sync::watch;
 
 use crate::adapter::Adapter;
+use crate::liveness::Liveness;
 use crate::log::{GroupLog, GroupLogError, LogEngine};
 use crate::net::{Hosted, Links, Network, Peers, RaftService};
-use crate::replica::{Parts, Replica};
+use crate::replica::{Parts, Replica, Rules};
 use crate::snapshot::SnapshotStore;
 use crate::types::Raft;
 use crate::{
-    Floor, Group, LogOpenError, Options, PeerAuth, PeerConnector, PeerDirectory, StateMachine, limits,
-    watcher,
+    Floor, Group, Hibernation, LogOpenError, Options, PeerAuth, PeerConnector, PeerDirectory, StateMachine,
+    limits, watcher,
 };
 
 /// How long a leader that stops waits for its successor.
@@ -82,6 +83,7 @@ struct Inner {
     links: Arc<Links>,
     directory: Arc<dyn PeerDirectory>,
     hosted: Hosted,
+    liveness: Arc<Liveness>,
     /// Ends the streams of peers.
     closing: watch::Sender<bool>,
     /// Held while a group starts or goes away.
@@ -106,6 +108,14 @@ impl Groups {
         let log_dir = options.dir.join("log");
         let opened = tokio::task::spawn_blocking(move || (LogEngine::open(&log_dir, &local), local)).await;
         let (log, local) = opened.map_err(|error| io_error(io::Error::other(error)))?;
+        let (hosted, liveness) = (Hosted::default(), Arc::new(Liveness::new()));
+        let closing = watch::Sender::new(false);
+        tokio::spawn(crate::hibernator::run(
+            hosted.clone(),
+            liveness.clone(),
+            options.hibernation,
+            closing.subscribe(),
+        ));
         Ok(Self(Arc::new(Inner {
             options,
             config: Arc::new(config),
@@ -113,8 +123,9 @@ impl Groups {
             log: log?,
             links: Arc::new(Links::new(connector)),
             directory,
-            hosted: Hosted::default(),
-            closing: watch::Sender::new(false),
+            hosted,
+            liveness,
+            closing,
             changing: tokio::sync::Mutex::new(true),
         })))
     }
@@ -188,6 +199,7 @@ impl Groups {
     pub async fn stop(&self, group: GroupId) {
         let _changing = self.0.changing.lock().await;
         if let Some(replica) = self.hosted_mut(|hosted| hosted.remove(&group)) {
+            self.0.liveness.stopped(group);
             replica.shut_down().await;
         }
     }
@@ -213,9 +225,14 @@ impl Groups {
     /// The tonic service of the peer stream, to be served with the process's other services.
     pub fn service(&self, auth: Arc<dyn PeerAuth>) -> RaftServer<RaftService> {
         let limit = limits::MAX_FRAME_BYTES.saturating_add(1024);
-        RaftServer::new(RaftService::new(self.0.hosted.clone(), auth, self.0.closing.subscribe()))
-            .max_decoding_message_size(limit)
-            .max_encoding_message_size(limit)
+        RaftServer::new(RaftService::new(
+            self.0.hosted.clone(),
+            auth,
+            self.0.liveness.clone(),
+            self.0.closing.subscribe(),
+        ))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit)
     }
 
     /// Ends the streams of peers and takes no new ones, so that a server that stops need not wait for them.
@@ -268,6 +285,7 @@ impl Inner {
         let adapter = Adapter::new(machine.clone(), snapshots.clone(), progress).map_err(failed)?;
 
         let (publish, status) = watch::channel(watcher::starting(group, id));
+        let publish = Arc::new(publish);
         let peers = Peers::new(group, id, status.clone(), self.directory.clone(), self.links.clone());
         let peers = Arc::new(peers);
         let raft = Raft::new(id.0, self.config.clone(), Network(peers.clone()), log, adapter)
@@ -277,9 +295,21 @@ impl Inner {
         // Published once before anybody can ask, so that a stored membership counts from the first frame on.
         let now = raft.metrics().borrow_watched().clone();
         watcher::publish(&now, &publish);
-        tokio::spawn(watcher::run(raft.metrics(), publish));
-        let lease = lease(&self.options);
-        Ok(Replica::start(Parts { group, id, raft, machine, snapshots, peers, status, applied, lease }))
+        tokio::spawn(watcher::run(raft.metrics(), publish.clone()));
+        let (liveness, rules) = (self.liveness.clone(), rules(&self.options, group));
+        Ok(Replica::start(Parts {
+            group,
+            id,
+            raft,
+            machine,
+            snapshots,
+            peers,
+            status,
+            applied,
+            liveness,
+            publish,
+            rules,
+        }))
     }
 
     async fn open_snapshots(&self, group: GroupId, id: ReplicaId) -> io::Result<Arc<SnapshotStore>> {
@@ -292,11 +322,14 @@ impl Inner {
     }
 }
 
-/// How long a lead that a quorum confirmed may be relied on: less than the time for which a replica that starts grants no vote, with
-/// room for clocks that run differently.
-fn lease(options: &Options) -> Duration {
+fn rules(options: &Options, group: GroupId) -> Rules {
     let (election_min, _) = options.timing.election();
-    election_min.saturating_mul(3) / 4
+    Rules {
+        election_min,
+        // Less than the time for which a replica that starts grants no vote, with room for clocks that run differently.
+        lease: election_min.saturating_mul(3) / 4,
+        hibernates: group != GroupId::REGISTRY && options.hibernation != Hibernation::Never,
+    }
 }
 
 /// A group of one need not wait for an election timeout.

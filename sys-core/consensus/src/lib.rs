@@ -13,7 +13,10 @@ mod floor;
 mod freshness;
 mod group;
 mod groups;
+mod hibernate;
+mod hibernator;
 pub mod limits;
+mod liveness;
 mod log;
 mod machine;
 mod member;
@@ -23,6 +26,7 @@ mod peer;
 mod propose;
 mod reads;
 mod replica;
+mod sleep;
 mod snapshot;
 mod status;
 #[cfg(test)]

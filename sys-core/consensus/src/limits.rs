@@ -79,3 +79,18 @@ pub const MAX_APPLY_ENTRIES: usize = 64;
 /// Terms and indexes from outside stay below this, so that counting on never overflows and
 /// [`crate::Command::ordinal`] fits.
 pub const MAX_NUMBER: u64 = 1 << 50;
+
+/// Groups that an answer to a ping names as stopped lately.
+pub const MAX_TOLD_STOPS: usize = 64;
+
+/// How often a process pings those that its sleeping groups depend on.
+pub const PING_EVERY: Duration = Duration::from_millis(300);
+
+/// How long a ping may take: longer than the longest stall of a disk that was measured, much shorter than patience.
+pub const PING_PATIENCE: Duration = Duration::from_millis(400);
+
+/// How long a process counts as out of reach after a ping that failed, so that its own pings learn of it.
+pub const UNREACHABLE_FOR: Duration = Duration::from_secs(2);
+
+/// How long a leader waits for its followers to agree to sleep.
+pub const SLEEP_PATIENCE: Duration = Duration::from_millis(500);

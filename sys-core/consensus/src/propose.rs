@@ -140,6 +140,7 @@ async fn dispatch(replica: &Arc<Replica>, batch: Batch, flight: OwnedSemaphorePe
     if batch.proposals.is_empty() {
         return;
     }
+    replica.rouse().await;
     let local = batch.way != Way::Anywhere || replica.leads();
     let started = if local { Some(write(replica, &batch).await) } else { None };
     let replica = replica.clone();

@@ -36,7 +36,8 @@ pub(crate) async fn run(replica: Arc<Replica>, mut queue: mpsc::Receiver<Ask>) {
 }
 
 /// One round, here or at the leader.
-async fn confirm(replica: &Replica) -> Option<u64> {
+async fn confirm(replica: &Arc<Replica>) -> Option<u64> {
+    replica.rouse().await;
     if replica.leads() {
         return confirm_here(replica).await;
     }

@@ -12,11 +12,13 @@ use tokio::time::Instant;
 
 use crate::adapter::{self, SharedMachine};
 use crate::freshness::Freshness;
+use crate::liveness::Liveness;
 use crate::net::{Incoming, Peers, quorum_age};
 use crate::propose::{Fate, Proposal, Way};
 use crate::reads::{self, Ask};
+use crate::sleep::Sleep;
 use crate::snapshot::SnapshotStore;
-use crate::types::Raft;
+use crate::types::{Raft, Vote};
 use crate::{Applied, GroupStatus, Member, Role, limits};
 
 /// See the module.
@@ -34,8 +36,21 @@ pub(crate) struct Replica {
     asks: mpsc::Sender<Ask>,
     stop: watch::Sender<bool>,
     freshness: Freshness,
+    sleep: Sleep,
+    liveness: Arc<Liveness>,
+    publish: Arc<watch::Sender<GroupStatus>>,
+    rules: Rules,
+}
+
+/// What the options say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// The shortest silence before a follower campaigns.
+    pub(crate) election_min: Duration,
     /// How long a leader's lease counts for reads.
-    lease: Duration,
+    pub(crate) lease: Duration,
+    /// Whether it may sleep.
+    pub(crate) hibernates: bool,
 }
 
 /// What a replica is made of.
@@ -48,13 +63,16 @@ pub(crate) struct Parts {
     pub(crate) peers: Arc<Peers>,
     pub(crate) status: watch::Receiver<GroupStatus>,
     pub(crate) applied: watch::Receiver<Option<u64>>,
-    pub(crate) lease: Duration,
+    pub(crate) liveness: Arc<Liveness>,
+    pub(crate) publish: Arc<watch::Sender<GroupStatus>>,
+    pub(crate) rules: Rules,
 }
 
 impl Replica {
     /// Starts the replica's own tasks.
     pub(crate) fn start(parts: Parts) -> Arc<Self> {
-        let Parts { group, id, raft, machine, snapshots, peers, status, applied, lease } = parts;
+        let Parts { group, id, raft, machine, snapshots, peers, status, applied, liveness, publish, rules } =
+            parts;
         let (proposals, proposed) = mpsc::channel(limits::PROPOSE_QUEUE);
         let (asks, asked) = mpsc::channel(limits::PROPOSE_QUEUE);
         let replica = Arc::new(Self {
@@ -71,7 +89,10 @@ impl Replica {
             asks,
             stop: watch::Sender::new(false),
             freshness: Freshness::new(),
-            lease,
+            sleep: Sleep::new(),
+            liveness,
+            publish,
+            rules,
         });
         tokio::spawn(crate::propose::run(replica.clone(), proposed));
         tokio::spawn(reads::run(replica.clone(), asked));
@@ -175,6 +196,32 @@ impl Replica {
         if self.leads() { self.read_index().await } else { None }
     }
 
+    pub(crate) fn sleep(&self) -> &Sleep {
+        &self.sleep
+    }
+
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
+    pub(crate) fn hibernates(&self) -> bool {
+        self.rules.hibernates
+    }
+
+    pub(crate) fn election_min(&self) -> Duration {
+        self.rules.election_min
+    }
+
+    /// Changes what the status says beside the library's metrics.
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut GroupStatus)) {
+        self.publish.send_modify(change);
+    }
+
+    /// The vote that it holds.
+    pub(crate) fn vote(&self) -> Vote {
+        self.raft.metrics().borrow_watched().vote
+    }
+
     pub(crate) fn freshness(&self) -> &Freshness {
         &self.freshness
     }
@@ -184,7 +231,8 @@ impl Replica {
         if !self.leads() {
             return None;
         }
-        let leased = LinearizerOption::new(Some(self.lease), false).with_wait_timeout(Duration::ZERO);
+        self.sleep.touch();
+        let leased = LinearizerOption::new(Some(self.rules.lease), false).with_wait_timeout(Duration::ZERO);
         let (read, _) = self.raft.get_read_log_id(leased).await.ok()?;
         Some(read.index())
     }

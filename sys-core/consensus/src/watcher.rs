@@ -36,7 +36,10 @@ pub(crate) fn starting(group: GroupId, replica: ReplicaId) -> GroupStatus {
 }
 
 /// Follows the metrics until the replica stops.
-pub(crate) async fn run(mut metrics: WatchReceiverOf<Types, Metrics>, status: watch::Sender<GroupStatus>) {
+pub(crate) async fn run(
+    mut metrics: WatchReceiverOf<Types, Metrics>,
+    status: Arc<watch::Sender<GroupStatus>>,
+) {
     loop {
         // A copy: whoever reads the status may ask for the metrics, and must not find us waiting with them in our hands.
         let now = metrics.borrow_watched().clone();

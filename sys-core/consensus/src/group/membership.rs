@@ -57,6 +57,7 @@ impl Group {
             return Err(self.refused("too many members"));
         }
         self.check_member(&member)?;
+        self.0.rouse().await;
         self.changed(self.0.raft().add_learner(replica.0, member, false).await)
     }
 
@@ -76,6 +77,7 @@ impl Group {
     pub async fn change_voters(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
         self.check_stays(voters.contains(&self.replica()))?;
         let change = ChangeMembers::ReplaceAllVoters(ids(&voters));
+        self.0.rouse().await;
         self.changed(self.0.raft().change_membership(change, true).await)
     }
 
@@ -114,6 +116,7 @@ impl Group {
     }
 
     async fn change(&self, change: ChangeMembers<u64, Member>) -> Result<(), MembershipError> {
+        self.0.rouse().await;
         self.changed(self.0.raft().change_membership(change, false).await)
     }
 

@@ -103,6 +103,12 @@ impl Peers {
         link.call(Route { group: self.group, from: self.me, to }, payload, patience).await
     }
 
+    /// The process that holds a member, and the link to it.
+    pub(crate) fn path(&self, to: ReplicaId) -> Option<(PeerId, Arc<Link>)> {
+        let member = self.member(to)?;
+        Some((PeerId::of_member(self.group, member.node), self.link(to, &member)))
+    }
+
     fn link(&self, to: ReplicaId, member: &Member) -> Arc<Link> {
         let Member { node, address, pin } = member;
         let id = PeerId::of_member(self.group, *node);

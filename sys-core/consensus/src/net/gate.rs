@@ -73,7 +73,9 @@ pub(crate) fn check_sender(
 pub(crate) fn check_content(from: ReplicaId, request: &Request<'_>) -> Result<(), Refusal> {
     let (vote, leads): (&VoteRecord, bool) = match request {
         Request::Append(append) => (&append.vote, true),
-        Request::SnapshotBegin { vote, .. } | Request::TransferLeader { vote, .. } => (vote, true),
+        Request::SnapshotBegin { vote, .. }
+        | Request::TransferLeader { vote, .. }
+        | Request::Sleep { vote, .. } => (vote, true),
         Request::Vote(ballot) | Request::PreVote(ballot) => (&ballot.vote, false),
         Request::SnapshotChunk { .. }
         | Request::SnapshotEnd { .. }

@@ -1,5 +1,7 @@
 //! What a replica does with an admitted frame.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use holdfast_domain::ReplicaId;
 use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest};
@@ -15,7 +17,11 @@ use crate::replica::Replica;
 use crate::types::SnapshotMeta;
 
 /// Decodes, checks and answers a request of member `from`.
-pub(crate) async fn handle(replica: &Replica, from: ReplicaId, payload: Bytes) -> Result<Bytes, Refusal> {
+pub(crate) async fn handle(
+    replica: &Arc<Replica>,
+    from: ReplicaId,
+    payload: Bytes,
+) -> Result<Bytes, Refusal> {
     let request: Request<'_> = wire::decode(&payload).map_err(|_| Refusal::Malformed)?;
     gate::check_content(from, &request)?;
     let raft = replica.raft();
@@ -27,6 +33,8 @@ pub(crate) async fn handle(replica: &Replica, from: ReplicaId, payload: Bytes) -
                 Ok(answer) => {
                     if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
                         replica.freshness().hear(Instant::now(), heard);
+                        // Handled first: only now the silence before it no longer counts.
+                        replica.wake();
                     }
                     Response::Append {
                         appended: answer.into(),
@@ -36,8 +44,19 @@ pub(crate) async fn handle(replica: &Replica, from: ReplicaId, payload: Bytes) -
                 Err(_) => Response::Stopped,
             }
         }
-        Request::Vote(ballot) => raft.vote(ballot.into()).await.map_or(Response::Stopped, Into::into),
-        Request::PreVote(ballot) => raft.pre_vote(ballot.into()).await.map_or(Response::Stopped, Into::into),
+        Request::Vote(_) | Request::PreVote(_) if replica.leader_objects(from).await => {
+            Response::Vote { vote: replica.vote().into(), granted: false, last: None }
+        }
+        Request::Vote(ballot) => {
+            let answer = raft.vote(ballot.into()).await.map_or(Response::Stopped, Into::into);
+            replica.wake();
+            answer
+        }
+        Request::PreVote(ballot) => {
+            let answer = raft.pre_vote(ballot.into()).await.map_or(Response::Stopped, Into::into);
+            replica.wake();
+            answer
+        }
         Request::SnapshotBegin { vote, transfer, meta, bytes } => {
             begin(replica, from, vote, transfer, meta, bytes).await?
         }
@@ -49,7 +68,9 @@ pub(crate) async fn handle(replica: &Replica, from: ReplicaId, payload: Bytes) -
         }
         Request::TransferLeader { vote, to, last } => {
             let request = TransferLeaderRequest::new(vote.into(), to, last.map(Into::into));
-            match raft.handle_transfer_leader(request).await {
+            let answer = raft.handle_transfer_leader(request).await;
+            replica.wake();
+            match answer {
                 Ok(answer) => Response::TransferLeader { accepted: answer.is_ok() },
                 Err(_) => Response::Stopped,
             }
@@ -59,6 +80,9 @@ pub(crate) async fn handle(replica: &Replica, from: ReplicaId, payload: Bytes) -
             return propose(replica, &commands).await;
         }
         Request::ReadIndex => Response::ReadIndex(replica.read_index_as_leader().await),
+        Request::Sleep { vote, last } => {
+            Response::Asleep(replica.agree_to_sleep(from, vote.into(), last.into()).await)
+        }
     };
     wire::encode(&response).map_err(|_| Refusal::Malformed)
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use super::wire::{self, Ping, Pong};
 use crate::{PeerConnector, PeerTarget, limits};
 
 /// A stream that says nothing for this long while requests wait is dead.
@@ -50,7 +51,11 @@ pub(crate) struct Route {
     pub(crate) to: ReplicaId,
 }
 
+/// The route of pings: from process to process.
+const NO_GROUP: Route = Route { group: GroupId(0), from: ReplicaId(0), to: ReplicaId(0) };
+
 struct Call {
+    kind: FrameKind,
     route: Route,
     payload: Bytes,
     answer: oneshot::Sender<Result<Bytes, CallError>>,
@@ -69,9 +74,26 @@ impl Link {
         payload: Bytes,
         patience: Duration,
     ) -> Result<Bytes, CallError> {
+        self.ask(FrameKind::Request, route, payload, patience).await
+    }
+
+    /// Asks whether the process lives.
+    pub(crate) async fn ping(&self, patience: Duration) -> Result<Pong, CallError> {
+        let ping = wire::encode(&Ping).map_err(|_| CallError::NotSent)?;
+        let pong = self.ask(FrameKind::Ping, NO_GROUP, ping, patience).await?;
+        wire::decode(&pong).map_err(|_| CallError::Malformed)
+    }
+
+    async fn ask(
+        &self,
+        kind: FrameKind,
+        route: Route,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<Bytes, CallError> {
         let deadline = Instant::now() + patience;
         let (answer, answered) = oneshot::channel();
-        let call = Call { route, payload, answer };
+        let call = Call { kind, route, payload, answer };
         match timeout_at(deadline, self.calls.send(call)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return Err(CallError::NotSent),
@@ -194,7 +216,7 @@ async fn serve(
     let mut next = Some(first);
     let mut check = tokio::time::interval(Duration::from_secs(1));
     loop {
-        if let Some(Call { route, payload, answer }) = next.take() {
+        if let Some(Call { kind, route, payload, answer }) = next.take() {
             request_id = request_id.wrapping_add(1);
             if answer.is_closed() {
                 continue;
@@ -205,7 +227,7 @@ async fn serve(
                 from: route.from.0,
                 to: route.to.0,
                 request_id,
-                kind: FrameKind::Request.into(),
+                kind: kind.into(),
                 payload,
             };
             tokio::select! {
@@ -267,9 +289,8 @@ async fn read(mut answers: Streaming<Frame>, pending: SharedPending) {
         let result = match FrameKind::try_from(kind) {
             Ok(FrameKind::Response) if route == expected => Ok(payload),
             Ok(FrameKind::Refused) => Err(CallError::Refused(refusal(&payload))),
-            Ok(FrameKind::Response | FrameKind::Request | FrameKind::Unspecified) | Err(_) => {
-                Err(CallError::Malformed)
-            }
+            Ok(FrameKind::Response | FrameKind::Request | FrameKind::Ping | FrameKind::Unspecified)
+            | Err(_) => Err(CallError::Malformed),
         };
         let _ = answer.send(result);
     }

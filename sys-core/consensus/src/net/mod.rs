@@ -10,7 +10,7 @@ pub(crate) mod wire;
 
 pub(crate) use client::{Network, Peers, quorum_age};
 pub use gate::Refusal;
-pub(crate) use link::{CallError, Links};
+pub(crate) use link::{CallError, Link, Links};
 pub(crate) use service::Hosted;
 pub use service::RaftService;
 pub(crate) use transfer::Incoming;

@@ -11,7 +11,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::wire::{self, Ping};
 use super::{Refusal, gate, inbound};
+use crate::liveness::Liveness;
 use crate::replica::Replica;
 use crate::{AuthenticatedPeer, PeerAuth, limits};
 
@@ -22,13 +24,19 @@ pub(crate) type Hosted = Arc<RwLock<BTreeMap<GroupId, Arc<Replica>>>>;
 pub struct RaftService {
     hosted: Hosted,
     auth: Arc<dyn PeerAuth>,
+    liveness: Arc<Liveness>,
     closing: watch::Receiver<bool>,
 }
 
 impl RaftService {
     /// Streams end when `closing` says so.
-    pub(crate) fn new(hosted: Hosted, auth: Arc<dyn PeerAuth>, closing: watch::Receiver<bool>) -> Self {
-        Self { hosted, auth, closing }
+    pub(crate) fn new(
+        hosted: Hosted,
+        auth: Arc<dyn PeerAuth>,
+        liveness: Arc<Liveness>,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        Self { hosted, auth, liveness, closing }
     }
 }
 
@@ -48,7 +56,13 @@ impl Raft for RaftService {
             return Err(Status::unavailable("this process shuts down"));
         }
         let (answers, outgoing) = mpsc::channel(limits::FRAME_QUEUE);
-        let session = Session { peer, hosted: self.hosted.clone(), auth: self.auth.clone(), answers };
+        let session = Session {
+            peer,
+            hosted: self.hosted.clone(),
+            auth: self.auth.clone(),
+            liveness: self.liveness.clone(),
+            answers,
+        };
         tokio::spawn(session.run(request.into_inner(), self.closing.clone()));
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
@@ -59,6 +73,7 @@ struct Session {
     peer: AuthenticatedPeer,
     hosted: Hosted,
     auth: Arc<dyn PeerAuth>,
+    liveness: Arc<Liveness>,
     answers: mpsc::Sender<Result<Frame, Status>>,
 }
 
@@ -74,6 +89,12 @@ impl Session {
                 () = self.answers.closed() => return,
                 _ = closing.wait_for(|closing| *closing) => return,
             };
+            if FrameKind::try_from(frame.kind) == Ok(FrameKind::Ping) {
+                if self.answers.send(Ok(answered(&self.peer, &frame, self.pong(&frame)))).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             match self.admit(&frame) {
                 Ok(replica) => {
                     // Without room the stream is not read on: the peer's own queue fills, then its callers hear of it.
@@ -93,6 +114,14 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn pong(&self, frame: &Frame) -> Result<Bytes, Refusal> {
+        if !self.auth.still_trusted(&self.peer) {
+            return Err(Refusal::NotTrusted);
+        }
+        let Ping = wire::decode(&frame.payload).map_err(|_| Refusal::Malformed)?;
+        wire::encode(&self.liveness.pong(self.peer.id)).map_err(|_| Refusal::Malformed)
     }
 
     /// Everything that must hold before a replica sees the frame's content.

@@ -39,6 +39,30 @@ pub(crate) enum Request<'a> {
     Propose(#[serde(borrow)] Vec<Blob<'a>>),
     /// A member asks the leader for the index that a linearizable read must wait for.
     ReadIndex,
+    /// A leader asks to sleep with it: its log ends here, all of it committed.
+    Sleep { vote: VoteRecord, last: LogIdRecord },
+}
+
+/// A process asks another whether it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ping;
+
+/// The answer to a [`Ping`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pong {
+    /// The process and what happened in it.
+    pub(crate) life: Life,
+    /// The groups whose replicas stopped last, the latest at the end.
+    pub(crate) stopped: Vec<u32>,
+    /// Its own pings do not reach the asker.
+    pub(crate) deaf: bool,
+}
+
+/// A process, and how many of its replicas stopped so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Life {
+    pub(crate) incarnation: u64,
+    pub(crate) stops: u64,
 }
 
 /// See [`Request::Append`].
@@ -159,6 +183,8 @@ pub(crate) enum Response<'a> {
     ReadIndex(Option<u64>),
     /// The replica has stopped.
     Stopped,
+    /// To a leader that wants to sleep: agreed, in this process; or not.
+    Asleep(Option<Life>),
 }
 
 /// See [`Response::Append`].

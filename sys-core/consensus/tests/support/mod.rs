@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use holdfast_consensus::{
-    AuthenticatedPeer, Command, Compaction, ConnectError, Group, Groups, MachineError, Member, Options,
-    PeerAuth, PeerConnector, PeerDirectory, PeerId, PeerTarget, Pin as KeyPin, SnapshotView, StateMachine,
-    Timing,
+    AuthenticatedPeer, Command, Compaction, ConnectError, Group, Groups, Hibernation, MachineError, Member,
+    Options, PeerAuth, PeerConnector, PeerDirectory, PeerId, PeerTarget, Pin as KeyPin, SnapshotView,
+    StateMachine, Timing,
 };
 use holdfast_domain::{GroupId, NodeId, ReplicaId, SpkiHash, UnixMs};
 use holdfast_keys::LocalKey;
@@ -143,6 +143,8 @@ pub struct Net {
     directory: Arc<Mutex<HashMap<(GroupId, ReplicaId), Member>>>,
     /// Whose calls to whom do not get through: a number each, the caller's first.
     cut: Arc<Mutex<BTreeSet<(u8, u8)>>>,
+    /// After which quiet time groups sleep; the default of the options if not set.
+    pub hibernation: Arc<Mutex<Option<Hibernation>>>,
 }
 
 /// Bytes between a caller and a listener, dropped while they are cut from each other.
@@ -282,11 +284,12 @@ pub fn identity(number: u8, registry: bool) -> AuthenticatedPeer {
     AuthenticatedPeer { id, spki: SpkiHash::new([number; 32]), not_after: UnixMs(u64::MAX) }
 }
 
-fn options(disk: &Disk, compaction: Compaction) -> Options {
+fn options(net: &Net, disk: &Disk, compaction: Compaction) -> Options {
     let mut options = Options::new(disk.path());
     let millis = Duration::from_millis;
     options.timing = Timing::new(millis(50), millis(200), millis(400)).unwrap();
     options.compaction = compaction;
+    options.hibernation = net.hibernation.lock().unwrap().unwrap_or_default();
     options
 }
 
@@ -303,9 +306,10 @@ impl Node {
         // Group 0 needs a registry's identity, others a node's; tests use one or the other.
         let dialer = Dialer { net: net.clone(), me: identity(number, false) };
         let key = LocalKey::from_bytes([number; 32]);
-        let groups = Groups::open(options(&disk, compaction), key, Arc::new(dialer), Arc::new(net.clone()))
-            .await
-            .unwrap();
+        let groups =
+            Groups::open(options(net, &disk, compaction), key, Arc::new(dialer), Arc::new(net.clone()))
+                .await
+                .unwrap();
         let server = serve(net, &member(number).address, &groups);
         Self { number, net: net.clone(), disk, groups, machines: BTreeMap::new(), compaction, server }
     }
