@@ -3,10 +3,10 @@
 INPUT ?=
 KEEP  ?=
 
-.PHONY: help setup demo test check fmt bench clean
+.PHONY: help setup demo test check fmt bench bench-etcd clean
 
 help: ## this text
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 setup: ## install what is missing from Debian and PyPI
 	@.ci/setup build run
@@ -31,6 +31,11 @@ fmt: ## format everything
 bench: setup ## measure, and write bench/results/latest.json
 	cargo build --release --workspace --bins
 	@TSS2_LOG=all+NONE target/release/holdfast-bench
+
+bench-etcd: ## measure three nodes beside three members of Debian's etcd, and write bench/results/etcd.json
+	@.ci/setup build run etcd
+	cargo build --release --workspace --bins
+	@TSS2_LOG=all+NONE target/release/holdfast-bench --only etcd --results bench/results/etcd.json
 
 clean: ## remove build products and a kept demo
 	rm -rf target demo

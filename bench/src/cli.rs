@@ -101,7 +101,8 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Part>> {
     if let Some(name) = unknown {
         anyhow::bail!("there is no part {name:?}: --list names them");
     }
-    let wanted = |part: &&Part| only.is_empty() || only.iter().any(|name| name == part.name);
+    let named = |part: &Part| only.iter().any(|name| name == part.name);
+    let wanted = |part: &&Part| if only.is_empty() { part.by_default } else { named(part) };
     Ok(suite::PARTS.iter().filter(wanted).collect())
 }
 
@@ -124,7 +125,9 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent_and_unknown_parts_are_named() {
         Cli::command().debug_assert();
-        assert_eq!(chosen(&[]).unwrap().len(), suite::PARTS.len());
+        let by_default = suite::PARTS.iter().filter(|part| part.by_default).count();
+        assert_eq!(chosen(&[]).unwrap().len(), by_default);
+        assert_eq!(chosen(&["etcd".to_owned()]).unwrap().len(), 1);
         assert!(chosen(&["nonsense".to_owned()]).unwrap_err().to_string().contains("nonsense"));
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Figure {
 pub(crate) enum Aim {
     /// On the ratio.
     RatioAtMost(f64),
+    /// On the ratio, from below.
+    RatioAtLeast(f64),
     /// On the figure itself.
     AtMost(f64),
 }
@@ -52,6 +54,7 @@ impl Figure {
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         let kept = match self.aim? {
             Aim::RatioAtMost(most) => self.ratio? <= most,
+            Aim::RatioAtLeast(least) => self.ratio? >= least,
             Aim::AtMost(most) => self.ours <= most,
         };
         Some(if kept { Verdict::Kept } else { Verdict::Missed })
@@ -77,6 +80,8 @@ mod tests {
         assert_eq!(figure.clone().verdict(), None);
         assert_eq!(figure.clone().aiming(Aim::RatioAtMost(1.2)).verdict(), Some(Verdict::Kept));
         assert_eq!(figure.clone().aiming(Aim::RatioAtMost(1.1)).verdict(), Some(Verdict::Missed));
+        assert_eq!(figure.clone().aiming(Aim::RatioAtLeast(1.2)).verdict(), Some(Verdict::Kept));
+        assert_eq!(figure.clone().aiming(Aim::RatioAtLeast(1.3)).verdict(), Some(Verdict::Missed));
         assert_eq!(figure.aiming(Aim::AtMost(11.0)).verdict(), Some(Verdict::Missed));
     }
 

@@ -3,6 +3,7 @@
 mod cli;
 mod cluster;
 mod echo;
+mod etcd;
 mod figure;
 mod measure;
 mod output;

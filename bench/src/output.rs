@@ -55,6 +55,7 @@ fn verdict(figure: &Figure) -> String {
     let aim = match figure.aim {
         None => return String::new(),
         Some(Aim::RatioAtMost(most)) => format!("ratio at most {most:.2}"),
+        Some(Aim::RatioAtLeast(least)) => format!("ratio at least {least:.2}"),
         Some(Aim::AtMost(most)) => format!("at most {}", number(most)),
     };
     match figure.verdict() {

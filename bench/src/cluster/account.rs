@@ -8,9 +8,9 @@ use holdfast_accounts_api::v1::organisations_client::OrganisationsClient;
 use holdfast_certs::{Dialer, ExpectedServer, LiveIdentity};
 use holdfast_client::{Client, Registering, credential::ClientCredential, map::Route};
 use holdfast_domain::{AccountId, HomeId, OrgId};
-use holdfast_files_api::v1::files_client::FilesClient;
+use holdfast_files_api::v1::{PutSmallRequest, files_client::FilesClient};
 use holdfast_integration_tests::cluster::Cluster;
-use holdfast_keys::{OneTime, one_time::OneTimeKind, random_array, secret_file::read_secret};
+use holdfast_keys::{OneTime, hash::sha256, one_time::OneTimeKind, random_array, secret_file::read_secret};
 use holdfast_proto::module::v1 as wire;
 use tokio::runtime::Runtime;
 use tonic::transport::Channel;
@@ -73,6 +73,28 @@ impl Account {
     /// A new connection to the node that serves it.
     pub(crate) async fn connect(&self) -> anyhow::Result<FilesClient<Channel>> {
         Ok(FilesClient::new(self.channel().await?))
+    }
+
+    /// A new connection to the replica that leads its group.
+    pub(crate) async fn connect_to_leader(&self) -> anyhow::Result<FilesClient<Channel>> {
+        let mut last = anyhow::anyhow!("its group has no replica");
+        for replica in &self.route.replicas {
+            let dialed = self.dialer.connect(&replica.address, &ExpectedServer::Node(replica.node)).await?;
+            let files = FilesClient::new(dialed.channel);
+            match self.probe(files.clone()).await {
+                Ok(()) => return Ok(files),
+                Err(error) => last = error,
+            }
+        }
+        Err(last.context("nobody takes writes"))
+    }
+
+    /// A write, which only a leader takes.
+    async fn probe(&self, mut files: FilesClient<Channel>) -> anyhow::Result<()> {
+        let (name, data) = (Bytes::from_static(b"probe"), Bytes::new());
+        let sha256 = Bytes::copy_from_slice(&sha256(&data));
+        files.put_small(PutSmallRequest { route: Some(self.route()?), name, data, sha256 }).await?;
+        Ok(())
     }
 
     /// The same to ask about an organisation, and what each of these requests begins with: the cluster's one group has all homes.

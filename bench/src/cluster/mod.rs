@@ -27,9 +27,14 @@ impl Running {
         output::complain("starting a cluster of one voter and one node");
         let cluster = Cluster::start(folder, 1, 1)?;
         cluster.create_groups(1)?;
-        let runtime =
-            Builder::new_multi_thread().worker_threads(2).enable_all().build().context("a runtime")?;
-        Ok(Self { cluster, runtime, accounts: Vec::new() })
+        Ok(Self { cluster, runtime: runtime()?, accounts: Vec::new() })
+    }
+
+    /// Founds one whose single group has this many replicas, each on a node of its own.
+    pub(crate) fn replicated(folder: &Path, replicas: usize) -> anyhow::Result<Self> {
+        let cluster = Cluster::start(folder, 1, replicas)?;
+        cluster.create_groups(1)?;
+        Ok(Self { cluster, runtime: runtime()?, accounts: Vec::new() })
     }
 
     /// The voter.
@@ -51,4 +56,8 @@ impl Running {
         }
         Ok(&self.accounts)
     }
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().context("a runtime")
 }

@@ -1,6 +1,7 @@
 //! The parts of a run, in order: first those that need no processes.
 
 mod decisions;
+mod etcd;
 mod footprint;
 mod join_cost;
 mod joins;
@@ -25,26 +26,75 @@ pub(crate) struct Part {
     pub(crate) name: &'static str,
     /// For `--list`.
     pub(crate) about: &'static str,
+    /// Whether it runs when no part is named.
+    pub(crate) by_default: bool,
     /// Measures.
     pub(crate) run: fn(&mut Setting) -> anyhow::Result<Vec<Figure>>,
 }
 
 /// All of them.
 pub(crate) const PARTS: &[Part] = &[
-    Part { name: "join-cost", about: "CPU of a voter for one attested join", run: join_cost::run },
-    Part { name: "sealing", about: "sealed against plain records on one engine", run: sealing::run },
+    Part {
+        name: "join-cost",
+        about: "CPU of a voter for one attested join",
+        run: join_cost::run,
+        by_default: true,
+    },
+    Part {
+        name: "sealing",
+        about: "sealed against plain records on one engine",
+        run: sealing::run,
+        by_default: true,
+    },
     Part {
         name: "request-layer",
         about: "a call through the request layer against a bare one",
         run: request_layer::run,
+        by_default: true,
     },
-    Part { name: "decisions", about: "policies beside rules written by hand", run: decisions::run },
-    Part { name: "footprint", about: "memory of idle processes, and a node's start", run: footprint::run },
-    Part { name: "joins", about: "attested joins of software TPMs at a real registry", run: joins::run },
-    Part { name: "resolves", about: "clients that ask the registry for their shard", run: resolves::run },
-    Part { name: "writes", about: "durable small writes of 1, 16 and 64 clients", run: writes::run },
-    Part { name: "listing", about: "a list through a row filter beside one without", run: listing::run },
-    Part { name: "transfers", about: "large files there and back", run: transfers::run },
+    Part {
+        name: "decisions",
+        about: "policies beside rules written by hand",
+        run: decisions::run,
+        by_default: true,
+    },
+    Part {
+        name: "footprint",
+        about: "memory of idle processes, and a node's start",
+        run: footprint::run,
+        by_default: true,
+    },
+    Part {
+        name: "joins",
+        about: "attested joins of software TPMs at a real registry",
+        run: joins::run,
+        by_default: true,
+    },
+    Part {
+        name: "resolves",
+        about: "clients that ask the registry for their shard",
+        run: resolves::run,
+        by_default: true,
+    },
+    Part {
+        name: "writes",
+        about: "durable small writes of 1, 16 and 64 clients",
+        run: writes::run,
+        by_default: true,
+    },
+    Part {
+        name: "listing",
+        about: "a list through a row filter beside one without",
+        run: listing::run,
+        by_default: true,
+    },
+    Part { name: "transfers", about: "large files there and back", run: transfers::run, by_default: true },
+    Part {
+        name: "etcd",
+        about: "three nodes beside three members of etcd",
+        run: etcd::run,
+        by_default: false,
+    },
 ];
 
 /// What all parts share.

@@ -44,8 +44,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("argon2", &["accounts"]),
     // It dials the mail server, which is no member of the cluster, by rustls of its own: nothing else may.
     ("lettre", &["shard-node"]),
-    ("rustls", &["certs"]),
-    ("tokio-rustls", &["certs"]),
+    // The bench dials the program that ours is compared with.
+    ("rustls", &["certs", "bench"]),
+    ("tokio-rustls", &["certs", "bench"]),
 ];
 
 /// What must stay pure: no runtime, clock, randomness, wire format or consensus library.
