@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::sync::watch;
 
 use crate::adapter::Adapter;
+use crate::floors::Floors;
 use crate::liveness::Liveness;
 use crate::log::{GroupLog, GroupLogError, LogEngine};
 use crate::net::{Hosted, Links, Network, Peers, RaftService};
@@ -23,7 +24,7 @@ use crate::snapshot::SnapshotStore;
 use crate::types::Raft;
 use crate::{
     Floor, Group, Hibernation, LogOpenError, Options, PeerAuth, PeerConnector, PeerDirectory, StateMachine,
-    limits, watcher,
+    folders, limits, watcher,
 };
 
 /// How long a leader that stops waits for its successor.
@@ -104,7 +105,7 @@ impl Groups {
         let dir = options.dir.clone();
         let io_error = |source| LogOpenError::Io { dir: dir.clone(), source };
         let config = config(&options).map_err(io_error)?;
-        make_private_dir(&options.dir).map_err(io_error)?;
+        folders::make_private(&options.dir).map_err(io_error)?;
         let log_dir = options.dir.join("log");
         let opened = tokio::task::spawn_blocking(move || (LogEngine::open(&log_dir, &local), local)).await;
         let (log, local) = opened.map_err(|error| io_error(io::Error::other(error)))?;
@@ -148,6 +149,16 @@ impl Groups {
         id: ReplicaId,
         machine: Box<dyn StateMachine>,
     ) -> Result<Group, StartError> {
+        self.start_at(group, id, machine, None).await
+    }
+
+    async fn start_at(
+        &self,
+        group: GroupId,
+        id: ReplicaId,
+        machine: Box<dyn StateMachine>,
+        floor: Option<Floor>,
+    ) -> Result<Group, StartError> {
         let open = self.0.changing.lock().await;
         if !*open {
             return Err(StartError::Closed);
@@ -156,6 +167,7 @@ impl Groups {
             return Err(StartError::Running { group });
         }
         let replica = self.0.start(group, id, machine).await?;
+        replica.begin_proof(floor);
         self.hosted_mut(|hosted| hosted.insert(group, replica.clone()));
         let group = Group::new(replica);
         campaign_alone(&group).await;
@@ -174,8 +186,7 @@ impl Groups {
         machine: Box<dyn StateMachine>,
         floor: Floor,
     ) -> Result<Group, StartError> {
-        let _ = floor;
-        self.start(group, id, machine).await
+        self.start_at(group, id, machine, Some(floor)).await
     }
 
     /// A running group.
@@ -286,9 +297,17 @@ impl Inner {
 
         let (publish, status) = watch::channel(watcher::starting(group, id));
         let publish = Arc::new(publish);
-        let peers = Peers::new(group, id, status.clone(), self.directory.clone(), self.links.clone());
-        let peers = Arc::new(peers);
-        let raft = Raft::new(id.0, self.config.clone(), Network(peers.clone()), log, adapter)
+        let floors = Arc::new(Floors::new(log.clone(), self.options.timing.heartbeat()));
+        let peers = Arc::new(Peers::new(
+            group,
+            id,
+            status.clone(),
+            self.directory.clone(),
+            self.links.clone(),
+            floors.clone(),
+            log.clone(),
+        ));
+        let raft = Raft::new(id.0, self.config.clone(), Network(peers.clone()), log.clone(), adapter)
             .await
             .map_err(|error| StartError::State { group, source: Box::new(error) })?;
         peers.attach(raft.metrics());
@@ -308,6 +327,8 @@ impl Inner {
             applied,
             liveness,
             publish,
+            log,
+            floors,
             rules,
         }))
     }
@@ -335,7 +356,7 @@ fn rules(options: &Options, group: GroupId) -> Rules {
 /// A group of one need not wait for an election timeout.
 async fn campaign_alone(group: &Group) {
     let voters = group.status().membership.voters.clone();
-    if voters.len() == 1 && voters.contains(&group.replica()) {
+    if voters.len() == 1 && voters.contains(&group.replica()) && group.status().rolled_back().is_none() {
         group.elect().await;
     }
 }
@@ -350,6 +371,9 @@ fn config(options: &Options) -> io::Result<Config> {
         election_timeout_min: millis(election_min)?,
         election_timeout_max: millis(election_max)?,
         enable_pre_vote: Some(true),
+        // Nobody leads without a vote, and nobody ticks before it is proven.
+        enable_leader_restore: Some(false),
+        enable_tick: false,
         max_payload_entries: limits::MAX_APPEND_ENTRIES,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(compaction.entries),
         max_in_snapshot_log_to_keep: compaction.keep,
@@ -359,9 +383,4 @@ fn config(options: &Options) -> io::Result<Config> {
     }
     .validate()
     .map_err(io::Error::other)
-}
-
-fn make_private_dir(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

@@ -10,6 +10,8 @@
 mod adapter;
 mod codec;
 mod floor;
+mod floors;
+mod folders;
 mod freshness;
 mod group;
 mod groups;
@@ -23,6 +25,7 @@ mod member;
 mod net;
 mod options;
 mod peer;
+mod proof;
 mod propose;
 mod reads;
 mod replica;

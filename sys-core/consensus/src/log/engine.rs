@@ -17,7 +17,7 @@ use super::committer::{self, BATCH_KEY, Change, LOG_REGION, Lazy, StoredEntry, W
 use super::reader::Reader;
 use super::seal::Place;
 use super::tail_guard::{self, TailGuard};
-use crate::limits;
+use crate::{folders, limits};
 
 /// Key of the value that only the right key opens.
 const KEY_CHECK: &[u8] = b"key-check";
@@ -73,9 +73,11 @@ impl LogEngine {
     /// Opens or creates the log in `dir`. Blocking.
     pub(crate) fn open(dir: &Path, local: &LocalKey) -> Result<Arc<Self>, LogOpenError> {
         let io_error = |source| LogOpenError::Io { dir: dir.to_owned(), source };
-        std::fs::create_dir_all(dir).map_err(io_error)?;
+        folders::make(dir, 1).map_err(io_error)?;
         let guard = TailGuard::inspect(dir).map_err(io_error)?;
         let engine = Arc::new(open_engine(dir)?);
+        // The engine does not do it for its first file.
+        folders::sync(dir).map_err(io_error)?;
         let recovered = engine.get(LOG_REGION, BATCH_KEY).and_then(|mark| tail_guard::number(&mark));
         if let Some(batches) = guard.lost(recovered).map_err(io_error)? {
             let detail = format!("{batches} synced batches are unreadable in its newest file");

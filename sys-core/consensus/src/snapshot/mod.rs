@@ -13,8 +13,8 @@ pub(crate) use sealed_file::SealedReader;
 use sealed_file::SealedWriter;
 
 use crate::codec::{self, MetaRecord};
-use crate::limits;
 use crate::types::SnapshotMeta;
+use crate::{folders, limits};
 
 const CURRENT: &str = "current.snapshot";
 
@@ -79,7 +79,7 @@ impl SnapshotStore {
         replica: u64,
         bytes_per_second: u64,
     ) -> io::Result<Arc<Self>> {
-        fs::create_dir_all(dir)?;
+        folders::make(dir, 2)?;
         remove_temps(dir)?;
         let store = Arc::new(Self {
             dir: dir.to_owned(),
