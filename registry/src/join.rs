@@ -79,7 +79,7 @@ pub async fn join(options: JoinOptions<'_>) -> Result<JoinedRegistry, JoinRegist
     let JoinOptions { data, tpm, listen, advertise, registries, root, ticket, ek_chain, wait } = options;
     let role = NodeRole::Registry;
     let enrolment =
-        Enrolment { data, role, tpm, listen, advertise, registries, root, ticket, ek_chain, wait };
+        Enrolment { data, role, tpm, listen, advertise, registries, zone: "", root, ticket, ek_chain, wait };
     let (folder, machine, granted) = enrol(enrolment).await?;
     let replica = granted.replica.ok_or(JoinRegistryError::NoReplica)?;
     keep_key(&folder, &machine, &granted).await?;

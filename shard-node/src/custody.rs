@@ -15,7 +15,7 @@ use holdfast_keys::{EntropyError, SignError, recovery::RecoveryError, sign};
 use holdfast_tpm_node::TpmError;
 use holdfast_tpm_verify::{Denial, Malformed, wrap::WrapError};
 
-pub use dmk::{forget, found, open, receive};
+pub use dmk::{Generations, forget, found, open, receive, retire, rotate};
 pub use newcomer::{Newcomer, wrap_to};
 pub use rows::Keeper;
 
@@ -96,6 +96,12 @@ pub enum CustodyError {
         /// Of the key.
         actual: Kcv,
     },
+    /// A generation does not fit those that are here.
+    #[error("the generations of a key")]
+    Generation(#[source] holdfast_keys::keyring::GenerationError),
+    /// Another replica made the generation that was to be made here.
+    #[error("key generation {1} of group {0} was made by another replica")]
+    Overtaken(GroupId, KeyGeneration),
     /// There is no wrap for this machine.
     #[error("the registry holds no wrap of group {0} for this machine yet")]
     NoWrap(GroupId),

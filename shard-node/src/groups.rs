@@ -1,18 +1,26 @@
-//! The life of replicas on this node: what the registry wants, made so.
+//! The life of replicas on this node: what the signed map says, made so.
 //!
-//! The registry's tasks are wishes that stay until the state says that they are fulfilled, so every step here can be repeated after
-//! a crash at any point, and a step that fails is simply tried again.
+//! [`plan`] says what is next, the rest does it. Every step can be repeated after a crash at any point, and a step that fails is simply tried
+//! again, later each time.
 
-mod hand_over;
+mod chunks;
+mod facts;
+mod heartbeat;
+mod neighbours;
 pub mod plan;
 mod reconcile;
 mod replica;
 mod report;
-mod take_over;
+mod rotate;
+mod steps;
+mod upkeep;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use holdfast_certs::Dialer;
 use holdfast_consensus::{Groups, MembershipError, StartError, WaitError};
 use holdfast_domain::{GroupDescriptor, GroupId, NodeId, ReplicaDescriptor, ReplicaId};
 use holdfast_enrol::{registries::CallError, watch::View};
@@ -23,9 +31,13 @@ use tokio::sync::watch;
 use crate::{
     custody::{CustodyError, Keeper},
     machine::StateError,
-    partition::{HostedGroups, ShardGroup},
+    partition::HostedGroups,
 };
 
+pub use chunks::keep_whole;
+pub(crate) use chunks::read as read_chunk;
+pub use heartbeat::keep_telling;
+pub use neighbours::Neighbours;
 pub use reconcile::reconcile;
 
 /// Everything that replicas of this node are made of.
@@ -42,12 +54,20 @@ pub struct Runtime {
     pub content: PathBuf,
     /// What the registry says.
     pub view: watch::Receiver<Arc<View>>,
-    /// Dials other nodes.
-    pub peers: Dialer,
+    /// The other nodes.
+    pub neighbours: Arc<Neighbours>,
     /// The clock.
     pub clock: Clock,
-    /// Groups that were handed over and still give chunks to their new replica.
-    pub retiring: Mutex<BTreeMap<GroupId, Arc<ShardGroup>>>,
+    /// What was learned on the way and need not outlive the process.
+    pub memory: Mutex<Memory>,
+}
+
+/// What was learned on the way and need not outlive the process.
+#[derive(Default)]
+pub struct Memory {
+    put_off: BTreeMap<(GroupId, ReplicaId), facts::PutOff>,
+    upkeep: BTreeMap<GroupId, upkeep::Done>,
+    faults: BTreeMap<(GroupId, ReplicaId), String>,
 }
 
 /// Why a step did not succeed. It will be tried again.
@@ -81,15 +101,23 @@ pub enum StepError {
     /// Another node.
     #[error("node {0}")]
     Peer(NodeId, #[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The map does not show what the task speaks of yet.
-    #[error("the shard map does not show {0} yet")]
+    /// The map does not show what the step speaks of.
+    #[error("the shard map does not show {0}")]
     NotInMap(&'static str),
-    /// Deleting a replica would lose data.
-    #[error("replica {0} is not deleted: {1}")]
-    StillNeeded(ReplicaId, &'static str),
-    /// The newcomer of a move was banned, or the move was given up.
-    #[error("group {0} is not to be handed over any more")]
-    NotWanted(GroupId),
+    /// The machine of a replica was banned.
+    #[error("node {0} is banned")]
+    Banned(NodeId),
+    /// Replicas that take part lack a key.
+    #[error("key generation {generation} of group {group} is not with enough replicas yet")]
+    KeyNotSpread {
+        /// Which group.
+        group: GroupId,
+        /// Which generation.
+        generation: holdfast_domain::KeyGeneration,
+    },
+    /// The disk holds an earlier replica of the group, which is deleted first.
+    #[error("the disk still holds an earlier replica of group {0}")]
+    FormerReplica(GroupId),
     /// A blocking step was interrupted.
     #[error("interrupted by the end of the process")]
     Interrupted,
@@ -103,10 +131,18 @@ impl Runtime {
         map.map.group(group).cloned().ok_or(StepError::NotInMap("the group"))
     }
 
-    /// Our replica of it.
-    fn own_replica(&self, descriptor: &GroupDescriptor) -> Result<ReplicaDescriptor, StepError> {
-        let own = self.keeper.member.settings().node;
-        let replica = descriptor.replicas.iter().find(|replica| replica.node == own);
-        replica.cloned().ok_or(StepError::NotInMap("this node's replica"))
+    /// A replica of it.
+    fn listed(&self, group: GroupId, replica: ReplicaId) -> Result<ReplicaDescriptor, StepError> {
+        let descriptor = self.descriptor(group)?;
+        descriptor.replica(replica).cloned().ok_or(StepError::NotInMap("the replica"))
+    }
+
+    /// This node.
+    fn node(&self) -> NodeId {
+        self.keeper.member.settings().node
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

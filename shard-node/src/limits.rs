@@ -84,6 +84,12 @@ pub const MAX_FETCH_CHUNKS: usize = 1024;
 /// Missing chunks that one look finds: 2 MiB of ids. The others are found when these are filled.
 pub const MAX_HOLES: usize = 65_536;
 
+/// Chunks on their way to one replica: 8 MiB.
+pub const CHUNKS_ON_THE_WAY: usize = 32;
+
+/// Chunks in one message to another replica: 2 MiB, below what a message may be.
+pub const SPREAD_AT_ONCE: usize = 8;
+
 /// Published files that are remembered for the next look for holes.
 pub const MAX_NEWS: usize = 4096;
 

@@ -15,7 +15,7 @@ use holdfast_enrol::{
     registries::Registries,
     watch::{VerifiedMap, View, Watcher},
 };
-use holdfast_keys::{LocalKey, P256Public, derive};
+use holdfast_keys::{LocalKey, P256Public};
 use holdfast_proto::node::v1::{maps_server::MapsServer, node_server::NodeServer, peer_server::PeerServer};
 use holdfast_store::{SledEngine, engine::SledOptions};
 use holdfast_sys_core::{
@@ -32,7 +32,7 @@ use tokio::{
 use crate::{
     config::Config,
     custody::Keeper,
-    groups::{Runtime, reconcile},
+    groups::{Neighbours, Runtime, keep_telling, keep_whole, reconcile},
     logins::RegistryDevices,
     mail::SmtpMailer,
     modules,
@@ -72,7 +72,6 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
         groups: Arc::clone(&runtime.hosted),
         map: Arc::new(watcher.view()),
         clock: Clock::system(),
-        cursor_key: derive::cursor_key(&local),
     });
     let modules = module_servers(config)?;
     let data = listen_for(&modules, &member).await?;
@@ -88,6 +87,8 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     let mut background: Vec<_> = data.into_iter().map(|server| tokio::spawn(serve_rows(server))).collect();
     background.extend([
         tokio::spawn(reconcile(Arc::clone(&runtime))),
+        tokio::spawn(keep_whole(Arc::clone(&runtime))),
+        tokio::spawn(keep_telling(Arc::clone(&runtime))),
         tokio::spawn(keep_renewed(Arc::clone(&member), registries)),
         tokio::spawn(follow(Arc::clone(&member), watcher.view(), bans)),
     ]);
@@ -146,9 +147,9 @@ async fn open_runtime(
         engine: Arc::new(engine),
         content: member.folder.part("content"),
         view: watcher.view(),
-        peers: member.peer_dialer(),
+        neighbours: Arc::new(Neighbours::new(member.peer_dialer())),
         clock: Clock::system(),
-        retiring: std::sync::Mutex::default(),
+        memory: std::sync::Mutex::default(),
     }))
 }
 

@@ -78,7 +78,7 @@ fn group_keys(
 ) -> anyhow::Result<GroupKeys> {
     let copy = |dmk: &Dmk| Dmk::from_bytes(*dmk.expose_for_wrapping());
     let ((first, dmk), later) = generations.split_first().context("a group without a key")?;
-    let mut keys = GroupKeys::new(cluster, group, *first, copy(dmk));
+    let keys = GroupKeys::new(cluster, group, *first, copy(dmk));
     for (generation, dmk) in later {
         keys.push(*generation, copy(dmk))?;
     }

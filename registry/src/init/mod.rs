@@ -109,6 +109,7 @@ pub async fn init(options: &InitOptions<'_>) -> Result<NewCluster, InitError> {
         listen: options.listen.to_owned(),
         advertise: options.advertise.to_owned(),
         registries: vec![options.advertise.to_owned()],
+        zone: String::new(),
     };
     let folder = Folder::create(options.data, settings).map_err(InitError::at("the data folder"))?;
     let root = founding.root;

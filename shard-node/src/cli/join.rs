@@ -27,6 +27,9 @@ pub(super) struct Join {
     /// Where others reach it; the same as --listen without it.
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
+    /// Failure domain, such as a rack or a data centre: replicas of a group are spread over them.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    zone: String,
     /// TCTI of the TPM.
     #[arg(long, value_name = "TCTI", default_value = "device:/dev/tpmrm0")]
     tpm: String,
@@ -58,6 +61,7 @@ impl Join {
             listen: &self.listen,
             advertise: self.advertise.as_deref().unwrap_or(&self.listen),
             registries: &self.registries,
+            zone: &self.zone,
             root: self.root_hash,
             ticket: ticket.as_ref().map(OneTime::seed),
             ek_chain,

@@ -64,6 +64,7 @@ impl Deciding<'_> {
         if u64::from(count) != expected {
             return Err(Stop::Conflict);
         }
+        self.shard.require_spread(fields.file, chunks.len())?;
         self.require(&found);
         self.delete(UPLOADS, &[upload.as_bytes()])?;
         self.put_pages(fields.file, &chunks)?;

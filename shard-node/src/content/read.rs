@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use holdfast_domain::{FileId, Reason, Sha256Hash, UploadId};
 use holdfast_keys::FileKey;
-use holdfast_store::records::open_chunk;
+use holdfast_store::{records::open_chunk, segments::ChunkId};
 use holdfast_sys_core::{
     errors::Refusal,
     module::{CHUNK_BYTES_U64, Content, ContentId},
@@ -39,6 +39,13 @@ enum Chunks {
     Published(Mutex<Option<(u32, Arc<PageRow>)>>),
 }
 
+/// What a look for a chunk finds.
+enum Found {
+    Plain(Bytes),
+    /// Deleted meanwhile, or not here yet.
+    Hole(ChunkId),
+}
+
 impl ShardGroup {
     /// Reads a content's row. Blocks.
     pub(crate) fn open_content(&self, at: &HomeRef, id: ContentId) -> Result<OpenContent, Refusal> {
@@ -64,16 +71,14 @@ impl ShardGroup {
     }
 
     /// Blocks.
-    fn read_chunk(&self, content: &OpenContent, index: u32) -> Result<Bytes, Refusal> {
+    fn read_chunk(&self, content: &OpenContent, index: u32) -> Result<Found, Refusal> {
         let not_found = || Refusal::new(Reason::NotFound);
         if u64::from(index).saturating_mul(CHUNK_BYTES_U64) >= content.size {
             return Err(not_found());
         }
         let chunk = self.chunk_of(content, index)?.ok_or_else(not_found)?;
         let Some(sealed) = refusals::segments(self.segments().read(chunk.chunk()))? else {
-            tracing::debug!(group = %self.id(), chunk = %chunk.chunk(), "chunk is not here");
-            // Deleted meanwhile, or a hole of this replica that the leader does not have.
-            return Err(if self.leads() { not_found() } else { self.not_leading() });
+            return Ok(Found::Hole(chunk.chunk()));
         };
         if Sha256Hash::of(&sealed) != chunk.sha256 {
             return Err(Refusal::new(Reason::Internal)
@@ -81,7 +86,7 @@ impl ShardGroup {
         }
         let OpenContent { file, upload, key, whole, .. } = content;
         let context = context(*file, *upload, index, whole.div_ceil(CHUNK_BYTES_U64));
-        open_chunk(key, &context, &sealed).map(Bytes::from).map_err(refusals::aead)
+        open_chunk(key, &context, &sealed).map(|plain| Found::Plain(plain.into())).map_err(refusals::aead)
     }
 
     fn chunk_of(&self, content: &OpenContent, index: u32) -> Result<Option<ChunkRef>, Refusal> {
@@ -133,7 +138,19 @@ impl Content for HomeContent {
     }
 
     async fn read_chunk(&self, index: u32) -> Result<Bytes, Refusal> {
-        let content = Arc::clone(&self.content);
-        self.shard.blocking(move |shard| shard.read_chunk(&content, index)).await
+        let read = || {
+            let content = Arc::clone(&self.content);
+            self.shard.blocking(move |shard| shard.read_chunk(&content, index))
+        };
+        let hole = match read().await? {
+            Found::Plain(plain) => return Ok(plain),
+            Found::Hole(id) => id,
+        };
+        // The manifest may come before the chunks.
+        self.shard.fetch_chunk(hole).await?;
+        match read().await? {
+            Found::Plain(plain) => Ok(plain),
+            Found::Hole(id) => Err(Refusal::new(Reason::NotFound).because(format!("chunk {id} is not here"))),
+        }
     }
 }

@@ -2,18 +2,13 @@
 
 use bytes::Bytes;
 use holdfast_domain::{FileId, Reason, Sha256Hash, UploadId};
-use holdfast_store::{
-    KeyRange, ScanLimit,
-    segments::{ChunkId, ChunkState, NewChunk},
-};
+use holdfast_store::segments::{ChunkId, ChunkState, NewChunk};
 use holdfast_sys_core::errors::Refusal;
 
 use super::rows::segment_upload;
 use crate::{
     limits::PAGE_CHUNKS,
-    machine::{
-        FileRow, FileState, PageRow, Row as _, StateError, Table, file_key, file_slot, page_key, page_of,
-    },
+    machine::{FileRow, FileState, PageRow, file_key, file_slot, page_key},
     partition::{ShardGroup, refusals},
 };
 
@@ -31,14 +26,6 @@ pub struct SealedChunk {
 }
 
 impl ShardGroup {
-    /// Chunks that manifests name and this replica lacks, at most `limit`. None is promoted with holes.
-    ///
-    /// # Errors
-    /// Storage errors.
-    pub async fn missing_chunks(&self, limit: usize) -> Result<Vec<ChunkId>, Refusal> {
-        self.blocking(move |shard| shard.holes(limit)).await
-    }
-
     /// Every chunk of this replica, those of uploads under way included.
     ///
     /// # Errors
@@ -77,36 +64,25 @@ impl ShardGroup {
         self.blocking(move |shard| shard.import(&chunk)).await
     }
 
+    /// Which of these chunks this replica does not hold durably.
+    ///
+    /// # Errors
+    /// Storage errors.
+    pub async fn lacked_chunks(&self, ids: Vec<ChunkId>) -> Result<Vec<ChunkId>, Refusal> {
+        self.blocking(move |shard| {
+            let lacked = ids.into_iter().filter(|id| shard.segments().info(*id).is_none()).collect();
+            refusals::segments(shard.segments().sync_all())?;
+            Ok(lacked)
+        })
+        .await
+    }
+
     /// Makes imported chunks durable.
     ///
     /// # Errors
     /// Storage errors.
     pub async fn sync_chunks(&self) -> Result<(), Refusal> {
         self.blocking(|shard| refusals::segments(shard.segments().sync_all())).await
-    }
-
-    fn holes(&self, limit: usize) -> Result<Vec<ChunkId>, Refusal> {
-        let (mut holes, mut rest) = (Vec::new(), Some(KeyRange::all()));
-        while let Some(range) = rest {
-            let reader = self.state().read();
-            let page = reader.scan(Table::Pages, &range, ScanLimit::rows(256))?;
-            for row in &page.rows {
-                let (slot, file, _) = page_of(&row.key).ok_or(StateError::Key)?;
-                let file_row = reader.get::<FileRow>(&file_key(slot, file))?;
-                if !matches!(file_row.map(|row| row.state), Some(FileState::Live { .. })) {
-                    continue;
-                }
-                let chunks = PageRow::decode(&row.value)?.chunks;
-                let lacking = chunks.iter().map(crate::machine::ChunkRef::chunk);
-                holes.extend(lacking.filter(|id| self.segments().info(*id).is_none()));
-            }
-            if holes.len() >= limit {
-                holes.truncate(limit);
-                return Ok(holes);
-            }
-            rest = page.next.map(|next| range.starting_at(next));
-        }
-        Ok(holes)
     }
 
     fn import(&self, chunk: &SealedChunk) -> Result<(), Refusal> {

@@ -17,7 +17,19 @@ pub(crate) struct StagedFiles(Mutex<HashMap<FileId, Arc<StagedFile>>>);
 
 /// One upload's chunks. Who holds the lock alone adds chunks.
 #[derive(Default)]
-pub(super) struct StagedFile(Mutex<BTreeMap<u32, ChunkRef>>);
+pub(super) struct StagedFile {
+    chunks: Mutex<BTreeMap<u32, ChunkRef>>,
+    spread: Mutex<Option<Spread>>,
+}
+
+/// How much of an upload a majority was found to hold, and a majority of whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spread {
+    /// Chunks from the start.
+    pub(super) chunks: usize,
+    /// Index of the membership.
+    pub(super) membership: Option<u64>,
+}
 
 impl StagedFiles {
     pub(super) fn of(&self, file: FileId, segments: &SegmentStore) -> Arc<StagedFile> {
@@ -34,7 +46,7 @@ impl StagedFiles {
         for chunk in segments.chunks_of(segment_upload(file)) {
             chunks.entry(chunk.index).or_insert_with(|| reference(&chunk));
         }
-        let staged = Arc::new(StagedFile(Mutex::new(chunks)));
+        let staged = Arc::new(StagedFile { chunks: Mutex::new(chunks), spread: Mutex::default() });
         files.insert(file, Arc::clone(&staged));
         staged
     }
@@ -51,7 +63,12 @@ impl StagedFiles {
 
 impl StagedFile {
     pub(super) fn chunks(&self) -> MutexGuard<'_, BTreeMap<u32, ChunkRef>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much a majority was found to hold.
+    pub(super) fn spread(&self) -> MutexGuard<'_, Option<Spread>> {
+        self.spread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The chunks from the start without a hole.

@@ -1,5 +1,6 @@
 //! Uploads under way: what is durable of them, and their chunks as they come.
 
+use bytes::Bytes;
 use holdfast_domain::{Reason, Sha256Hash, UploadId};
 use holdfast_keys::{FileKey, random_array};
 use holdfast_store::{
@@ -13,7 +14,10 @@ use holdfast_sys_core::{
     module::{CHUNK_BYTES_U64, Upload},
 };
 
-use super::rows::{self, FileRecord, UploadFields, segment_upload};
+use super::{
+    SealedChunk,
+    rows::{self, FileRecord, UploadFields, segment_upload},
+};
 use crate::{
     limits::CONTENT_HEADROOM_BYTES,
     machine::{ChunkRef, StateError, Table},
@@ -60,39 +64,51 @@ impl ShardGroup {
         Ok(chunks)
     }
 
-    /// Stores a chunk durably. Blocks.
-    pub(crate) fn put_chunk(
+    /// Stores a chunk durably, at a majority of the replicas.
+    pub(crate) async fn put_chunk(
+        &self,
+        at: HomeRef,
+        id: UploadId,
+        index: u32,
+        data: Bytes,
+    ) -> Result<(), Refusal> {
+        let chunk = self.blocking(move |shard| shard.append_chunk(&at, id, index, &data)).await?;
+        self.spread_chunk(chunk).await
+    }
+
+    /// Seals a chunk and appends it, or finds the one that came before. Not durable yet. Blocks.
+    fn append_chunk(
         &self,
         at: &HomeRef,
         id: UploadId,
         index: u32,
         data: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<SealedChunk, Refusal> {
         let Some(FileRecord { key, fields, .. }) = self.upload_record(at, id)? else {
             return Err(Refusal::new(Reason::UploadUnknown));
         };
         let context = place(&fields, index, data.len())?;
+        let upload = segment_upload(fields.file);
         let staged = self.staged.of(fields.file, self.segments());
         let mut chunks = staged.chunks();
         if let Some(there) = chunks.get(&index).copied() {
             drop(chunks);
-            self.check_same(&key, &context, there, data)?;
-            return refusals::segments(self.segments().sync_all());
+            let sealed = self.check_same(&key, &context, there, data)?;
+            return Ok(SealedChunk { id: there.chunk(), upload, index, sealed });
         }
         refusals::segments(self.segments().require_room(CONTENT_HEADROOM_BYTES))?;
-        let sealed = seal_chunk(&key, &context, data).map_err(refusals::aead)?;
+        let sealed = Bytes::from(seal_chunk(&key, &context, data).map_err(refusals::aead)?);
         let chunk = NewChunk {
             id: ChunkId(random_array().map_err(StateError::from)?),
-            upload: segment_upload(fields.file),
+            upload,
             index,
             state: ChunkState::Staged,
             staged_at: self.clock().now(),
         };
-        let end = refusals::segments(self.segments().append(&chunk, &sealed))?;
+        refusals::segments(self.segments().append(&chunk, &sealed))?;
         let len = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
         chunks.insert(index, ChunkRef { id: chunk.id.0, len, sha256: Sha256Hash::of(&sealed) });
-        drop(chunks);
-        refusals::segments(self.segments().sync(end))
+        Ok(SealedChunk { id: chunk.id, upload, index, sealed })
     }
 
     /// A chunk that came before must be the same: content never changes under an upload.
@@ -102,15 +118,11 @@ impl ShardGroup {
         context: &ChunkContext,
         there: ChunkRef,
         data: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<Bytes, Refusal> {
         let sealed = refusals::segments(self.segments().read(there.chunk()))?;
-        let same =
-            sealed.is_some_and(|sealed| open_chunk(key, context, &sealed).is_ok_and(|plain| plain == data));
-        if same {
-            Ok(())
-        } else {
-            Err(Refusal::new(Reason::Conflict).because("another chunk was sent for this place"))
-        }
+        let is_same = |sealed: &Bytes| open_chunk(key, context, sealed).is_ok_and(|plain| plain == data);
+        let other = || Refusal::new(Reason::Conflict).because("another chunk was sent for this place");
+        sealed.filter(is_same).ok_or_else(other)
     }
 }
 

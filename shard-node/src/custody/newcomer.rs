@@ -4,16 +4,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use holdfast_domain::{
-    Admission, ClusterId, EkHash, GroupId, JoinEvidence, NodeId, NodeRole, OperatorRequest, PcrApproval,
-    PolicyEpoch, Reason, SignedAdmission, UnixMs, WrapTarget, admission::MAX_ADMISSION, codec,
-    evidence::MAX_EVIDENCE,
+    Admission, ClusterId, EkHash, JoinEvidence, NodeId, NodeRole, OperatorRequest, PcrApproval, PolicyEpoch,
+    Reason, SignedAdmission, UnixMs, WrapTarget, admission::MAX_ADMISSION, codec, evidence::MAX_EVIDENCE,
 };
 use holdfast_keys::Dmk;
 use holdfast_proto::registry::v1::{GetEvidenceReply, GetEvidenceRequest, custody_client::CustodyClient};
 use holdfast_tpm_verify::{AttestedNode, EkRoots, PolicyKey, VerifyContext, join, wrap::wrap_key};
 
+use crate::machine::GroupKeys;
+
 use super::{
-    CustodyError, FIRST, Keeper,
+    CustodyError, Keeper,
     operators::{MAX_SIGNED_ADMISSION, OperatorChain},
     rows,
 };
@@ -33,28 +34,48 @@ impl Newcomer {
     }
 }
 
-/// Wraps a group's key to a checked machine and stores the wrap at the registry. It is sealed under the newest policy epoch of
-/// `approvals`: what this process was started under may have been revoked since, and with it the boot states that would open the wrap.
+impl Newcomer {
+    /// Wraps a group's key to the machine. It is sealed under the newest policy epoch of `approvals`: what this process was started under
+    /// may have been revoked since, and with it the boot states that would open the wrap.
+    ///
+    /// # Errors
+    /// See [`CustodyError`].
+    pub fn wrap(
+        &self,
+        keeper: &Keeper,
+        dmk: &Dmk,
+        approvals: &[PcrApproval],
+    ) -> Result<WrapTarget, CustodyError> {
+        let Keeper { member, .. } = keeper;
+        let policy_key = PolicyKey::new(&member.genesis.pcr_policy_key)?;
+        let cluster = member.genesis.cluster;
+        let epoch = newest_epoch(&policy_key, cluster, approvals).max(Some(member.proof.policy_epoch()));
+        let policy = policy_key.sealing_policy(cluster, NodeRole::Node, epoch.unwrap_or_default());
+        let blob = wrap_key(&self.attested.wrap_target(), &policy, dmk.expose_for_wrapping())?;
+        let srk_name = self.attested.srk().name().as_bytes().to_vec();
+        Ok(WrapTarget::Tpm { node: self.attested.node_id(), srk_name, blob })
+    }
+}
+
+/// Wraps a group's keys, all generations that this replica has, to a checked machine and stores the wraps at the registry.
 ///
 /// # Errors
 /// See [`CustodyError`].
 pub async fn wrap_to(
     keeper: &Keeper,
     newcomer: &Newcomer,
-    group: GroupId,
-    dmk: &Dmk,
+    keys: &GroupKeys,
     approvals: &[PcrApproval],
 ) -> Result<(), CustodyError> {
     let Keeper { member, registries } = keeper;
-    let attested = &newcomer.attested;
-    let policy_key = PolicyKey::new(&member.genesis.pcr_policy_key)?;
-    let cluster = member.genesis.cluster;
-    let epoch = newest_epoch(&policy_key, cluster, approvals).max(Some(member.proof.policy_epoch()));
-    let policy = policy_key.sealing_policy(cluster, NodeRole::Node, epoch.unwrap_or_default());
-    let blob = wrap_key(&attested.wrap_target(), &policy, dmk.expose_for_wrapping())?;
-    let srk_name = attested.srk().name().as_bytes().to_vec();
-    let target = WrapTarget::Tpm { node: attested.node_id(), srk_name, blob };
-    rows::put(member, registries, vec![rows::row(member, group, FIRST, target, dmk.kcv())]).await
+    let mut rows = Vec::new();
+    for generation in keys.generations() {
+        let wrap = |dmk: &Dmk| newcomer.wrap(keeper, dmk, approvals).map(|target| (target, dmk.kcv()));
+        let Some(wrapped) = keys.with(generation, wrap) else { continue };
+        let (target, kcv) = wrapped?;
+        rows.push(rows::row(member, keys.group(), generation, target, kcv));
+    }
+    rows::put(member, registries, rows).await
 }
 
 /// The newest epoch in which the operators' policy key approved anything for nodes; nobody else can raise it.

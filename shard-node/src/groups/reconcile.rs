@@ -1,18 +1,23 @@
-//! The loop that turns wishes into steps.
+//! The loop that turns the map into steps: one group at a time each, all groups at once.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use holdfast_domain::GroupId;
-use holdfast_enrol::watch::Task;
+use holdfast_domain::{GroupId, ReplicaId};
 
-use super::{Runtime, StepError};
+use super::{
+    Runtime, StepError,
+    facts::PutOff,
+    plan::{Step, next_step},
+};
 
-/// Steps that failed are tried again this often, also without news.
-const RETRY: Duration = Duration::from_millis(500);
+/// Groups are looked at this often, also without news: Raft's own changes and other nodes' progress are none.
+const LOOK: Duration = Duration::from_millis(250);
+/// Steps in a row before the others' turn.
+const STEPS_AT_ONCE: usize = 16;
 
 /// Groups with a step under way, at most one each.
 type Running = Arc<Mutex<BTreeSet<GroupId>>>;
@@ -22,78 +27,114 @@ pub async fn reconcile(runtime: Arc<Runtime>) {
     let running = Running::default();
     let mut view = runtime.view.clone();
     loop {
-        let tasks = view.borrow_and_update().tasks.clone();
-        for (group, task) in next_steps(&tasks) {
-            begin(&runtime, &running, group, task);
+        view.mark_unchanged();
+        for group in runtime.concerned() {
+            if runtime.wants_attention(group) {
+                begin(&runtime, &running, group);
+            }
         }
-        activate_slots(&runtime).await;
         // A closed watch means that the process ends.
-        if let Ok(Err(_)) = tokio::time::timeout(RETRY, view.changed()).await {
+        if let Ok(Err(_)) = tokio::time::timeout(LOOK, view.changed()).await {
             return;
         }
     }
 }
 
-/// One step a group. What is to be deleted goes first: a group that comes back finds neither log, records nor key of its former
-/// replica here, and a deletion that is repeated later cannot meet the new one.
-fn next_steps(tasks: &BTreeSet<(GroupId, Task)>) -> BTreeMap<GroupId, Task> {
-    let mut steps = BTreeMap::new();
-    for (group, task) in tasks {
-        let known = steps.entry(*group).or_insert_with(|| task.clone());
-        if matches!(task, Task::Drop(_)) && !matches!(known, Task::Drop(_)) {
-            *known = task.clone();
-        }
-    }
-    steps
-}
-
-fn begin(runtime: &Arc<Runtime>, running: &Running, group: GroupId, task: Task) {
+fn begin(runtime: &Arc<Runtime>, running: &Running, group: GroupId) {
     if !running.lock().unwrap_or_else(PoisonError::into_inner).insert(group) {
         return;
     }
     let (runtime, running) = (Arc::clone(runtime), Arc::clone(running));
     tokio::spawn(async move {
-        if let Err(error) = step(&runtime, group, &task).await {
-            tracing::warn!(%group, ?task, error = %holdfast_domain::causes(&error), "step failed; it will be tried again");
-        }
+        runtime.attend(group).await;
         running.lock().unwrap_or_else(PoisonError::into_inner).remove(&group);
     });
 }
 
-async fn step(runtime: &Runtime, group: GroupId, task: &Task) -> Result<(), StepError> {
-    match task {
-        Task::Found => runtime.found(group).await,
-        Task::HandOver(target) => runtime.hand_over(group, target).await,
-        Task::Withdraw(target) => runtime.withdraw(group, target).await,
-        Task::Receive => runtime.receive(group).await,
-        Task::Drop(replica) => runtime.drop_replica(group, *replica).await,
+impl Runtime {
+    /// Groups that this node has, is to have, or is to delete.
+    fn concerned(&self) -> BTreeSet<GroupId> {
+        let view = self.view.borrow();
+        let node = self.node();
+        let listed = view.map.iter().flat_map(|map| &map.map.groups);
+        let listed = listed.filter(|group| group.on(node).is_some()).map(|group| group.group);
+        let stored = self.consensus.stored().into_iter().map(|(group, _)| group);
+        listed.chain(stored).chain(view.drops.iter().map(|(group, _)| *group)).collect()
     }
-}
 
-/// Slots that the map gives to groups that we lead.
-async fn activate_slots(runtime: &Runtime) {
-    for shard in runtime.hosted.all() {
-        let Ok(descriptor) = runtime.descriptor(shard.id()) else { continue };
-        if let Err(error) = shard.ensure_slots(&descriptor).await {
-            tracing::debug!(group = %shard.id(), %error, "slots not activated yet");
+    /// Whether there is anything to do, as far as that can be seen without asking anybody.
+    fn wants_attention(&self, group: GroupId) -> bool {
+        if !self.to_drop(group).is_empty() {
+            return true;
+        }
+        let Some((descriptor, own)) = self.own(group) else { return false };
+        let raft = self.consensus.get(group);
+        let facts = self.facts_at_hand(&descriptor, own, raft.as_ref());
+        next_step(own, &descriptor, &facts) != Step::Rest || self.wants_upkeep(&descriptor)
+    }
+
+    fn own(&self, group: GroupId) -> Option<(holdfast_domain::GroupDescriptor, ReplicaId)> {
+        let descriptor = self.descriptor(group).ok()?;
+        let own = descriptor.on(self.node())?.replica;
+        Some((descriptor, own))
+    }
+
+    /// Does what there is to do for a group, until there is nothing more or a step fails.
+    async fn attend(&self, group: GroupId) {
+        for replica in self.to_drop(group) {
+            if !self.is_due(group, replica) {
+                return;
+            }
+            let dropped = self.drop_replica(group, replica).await;
+            if self.note(group, replica, "drop", dropped).is_none() {
+                return;
+            }
+        }
+        for _ in 0..STEPS_AT_ONCE {
+            let Some((descriptor, own)) = self.own(group) else { return };
+            let raft = self.consensus.get(group);
+            let facts = self.facts(&descriptor, own, raft.as_ref()).await;
+            let step = next_step(own, &descriptor, &facts);
+            let about = step.about().unwrap_or(own);
+            if step == Step::Rest || !self.is_due(group, about) {
+                break;
+            }
+            let name = format!("{step:?}");
+            let taken = self.take(step, (group, own)).await;
+            if self.note(group, about, &name, taken).is_none() {
+                break;
+            }
+        }
+        if let Some((descriptor, own)) = self.own(group) {
+            self.upkeep(&descriptor, own).await;
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use holdfast_domain::ReplicaId;
+    fn is_due(&self, group: GroupId, replica: ReplicaId) -> bool {
+        self.memory().put_off.get(&(group, replica)).is_none_or(PutOff::is_due)
+    }
 
-    use super::*;
-
-    #[test]
-    fn a_group_that_comes_back_waits_until_its_former_replica_is_gone() {
-        let (one, two) = (GroupId(1), GroupId(2));
-        let (first, second) = (Task::Drop(ReplicaId(3)), Task::Drop(ReplicaId(9)));
-        let tasks = [(one, Task::Receive), (one, first.clone()), (one, second.clone()), (two, Task::Found)];
-        let steps = next_steps(&BTreeSet::from(tasks));
-        assert_eq!(steps, BTreeMap::from([(one, first), (two, Task::Found)]));
-        let steps = next_steps(&BTreeSet::from([(one, second.clone()), (one, Task::Receive)]));
-        assert_eq!(steps, BTreeMap::from([(one, second)]));
+    /// Remembers how a step about a replica went; something if it went well.
+    pub(super) fn note<T>(
+        &self,
+        group: GroupId,
+        replica: ReplicaId,
+        step: &str,
+        result: Result<T, StepError>,
+    ) -> Option<T> {
+        let mut memory = self.memory();
+        match result {
+            Ok(done) => {
+                memory.put_off.remove(&(group, replica));
+                Some(done)
+            }
+            Err(error) => {
+                let before = memory.put_off.get(&(group, replica)).copied();
+                memory.put_off.insert((group, replica), PutOff::again(before));
+                let error = holdfast_domain::causes(&error);
+                tracing::warn!(%group, %replica, step, error, "step failed; it will be tried again");
+                None
+            }
+        }
     }
 }

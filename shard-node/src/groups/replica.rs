@@ -1,16 +1,15 @@
-//! Starting and deleting replicas.
+//! Founding, starting and deleting replicas.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use holdfast_consensus::{Member, Pin};
-use holdfast_domain::{GroupDescriptor, GroupId, KeyGeneration, ReplicaDescriptor, ReplicaId};
-use holdfast_keys::Dmk;
+use holdfast_domain::{GroupId, NodeId, ReplicaDescriptor, ReplicaId, ReplicaState};
 use holdfast_proto::registry::v1::ReplicaReport;
 use holdfast_store::segments::{SegmentOptions, SegmentStore};
 
-use super::{Runtime, StepError, report::report};
+use super::{Runtime, StepError, neighbours::GroupPeers, report::report};
 use crate::{
-    custody,
+    custody::{self, CustodyError, Generations},
     machine::{GroupKeys, GroupState},
     partition::ShardGroup,
 };
@@ -22,29 +21,29 @@ impl Runtime {
     /// Starts every replica that this disk holds, before the registry is asked for anything.
     pub async fn resume(&self) {
         for (group, replica) in self.consensus.stored() {
-            if let Err(error) = self.resume_one(group, replica).await {
-                tracing::error!(%group, %replica, error = %holdfast_domain::causes(&error), "a stored replica does not start");
-            }
+            let started = self.resume_one(group, replica).await;
+            self.note(group, replica, "start of a stored replica", started);
         }
     }
 
-    async fn resume_one(&self, group: GroupId, replica: ReplicaId) -> Result<(), StepError> {
-        let dmk = custody::open(&self.keeper.member, group).await?;
-        self.start(group, replica, dmk).await?;
+    pub(super) async fn resume_one(&self, group: GroupId, replica: ReplicaId) -> Result<(), StepError> {
+        let keys = custody::open(&self.keeper.member, group).await?;
+        self.start(group, replica, keys).await?;
         Ok(())
     }
 
     /// Starts a replica, or finds the one that runs.
-    pub(super) async fn start(
+    async fn start(
         &self,
         group: GroupId,
         replica: ReplicaId,
-        dmk: Dmk,
+        generations: Generations,
     ) -> Result<Arc<ShardGroup>, StepError> {
         if let Some(running) = self.hosted.get(group) {
-            return Ok(running);
+            let is_own = running.replica() == replica;
+            return if is_own { Ok(running) } else { Err(StepError::FormerReplica(group)) };
         }
-        let keys = GroupKeys::new(self.keeper.member.settings().cluster, group, KeyGeneration(1), dmk);
+        let keys = self.group_keys(group, generations)?;
         let engine = Arc::clone(&self.engine);
         let state = tokio::task::spawn_blocking(move || GroupState::open(engine, keys));
         let state = state.await.map_err(|_| StepError::Interrupted)??;
@@ -55,35 +54,87 @@ impl Runtime {
         // Last of what can fail: a replica that runs unhosted could not be started again.
         let raft = self.consensus.start(group, replica, state.machine()).await?;
         let shard = ShardGroup::open(raft, state, segments, self.clock.clone());
+        let (raft, neighbours) = (shard.raft().clone(), Arc::clone(&self.neighbours));
+        shard.connect(Arc::new(GroupPeers { raft, neighbours }));
         shard.spawn_maintenance();
         self.hosted.insert(Arc::clone(&shard));
         tracing::info!(%group, %replica, "replica started");
         Ok(shard)
     }
 
-    /// Makes the first replica of a group: key first, wrapped and stored, then the group itself.
-    pub(super) async fn found(&self, group: GroupId) -> Result<(), StepError> {
-        let descriptor = self.descriptor(group)?;
-        let own = self.own_replica(&descriptor)?;
-        let dmk = custody::found(&self.keeper, group).await?;
-        let shard = self.start(group, own.replica, dmk).await?;
-        let raft = shard.raft();
-        raft.bootstrap(BTreeMap::from([(own.replica, member_of(&own))])).await?;
-        raft.wait_leading(LEAD_PATIENCE).await?;
-        shard.ensure_slots(&descriptor).await?;
-        report(self, group, own.replica, ReplicaReport::Founded).await
+    fn group_keys(&self, group: GroupId, generations: Generations) -> Result<GroupKeys, StepError> {
+        let mut generations = generations.into_iter();
+        let (first, dmk) = generations.next().ok_or(CustodyError::Missing(group))?;
+        let keys = GroupKeys::new(self.keeper.member.settings().cluster, group, first, dmk);
+        for (generation, dmk) in generations {
+            keys.push(generation, dmk).map_err(CustodyError::Generation)?;
+        }
+        Ok(keys)
     }
 
-    /// Deletes what is left of a replica that was handed over: log, records, chunks, key. Can be repeated; a later replica of the same
-    /// group is not touched.
+    /// Makes the first replica of a group: key first, wrapped and stored, then the group itself.
+    pub(super) async fn found(&self, group: GroupId, own: ReplicaId) -> Result<(), StepError> {
+        let replica = self.listed(group, own)?;
+        let keys = custody::found(&self.keeper, group).await?;
+        let shard = self.start(group, own, keys).await?;
+        let raft = shard.raft();
+        raft.bootstrap(BTreeMap::from([(own, member_of(&replica))])).await?;
+        raft.wait_leading(LEAD_PATIENCE).await?;
+        report(self, (group, own), ReplicaReport::Founded, 0).await
+    }
+
+    /// Gets the group's keys from who wrapped them, and starts a replica that has nothing yet.
+    pub(super) async fn join(&self, group: GroupId, own: ReplicaId) -> Result<(), StepError> {
+        self.receive_keys(group).await?;
+        self.resume_one(group, own).await
+    }
+
+    /// Takes over the keys that other replicas of the group wrapped to this machine; into a running replica too.
+    pub(crate) async fn receive_keys(&self, group: GroupId) -> Result<(), StepError> {
+        let received = custody::receive(&self.keeper, group, &self.wrappers(group)?).await?;
+        let Some(shard) = self.hosted.get(group) else { return Ok(()) };
+        let keys = shard.state().keys();
+        for (generation, dmk) in received {
+            if generation > keys.newest() {
+                keys.push(generation, dmk).map_err(CustodyError::Generation)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Machines whose wraps of a group's key count: those that are or were trusted with it, not those that wait for it.
+    fn wrappers(&self, group: GroupId) -> Result<Vec<NodeId>, StepError> {
+        let (descriptor, own) = (self.descriptor(group)?, self.node());
+        let has_key = |replica: &&ReplicaDescriptor| {
+            matches!(replica.state, ReplicaState::Voter | ReplicaState::Leaving) && replica.node != own
+        };
+        Ok(descriptor.replicas.iter().filter(has_key).map(|replica| replica.node).collect())
+    }
+
+    /// Replicas to delete here: the registry names them, and the signed map, which is nobody's word alone, does without them.
+    pub(super) fn to_drop(&self, group: GroupId) -> Vec<ReplicaId> {
+        let view = self.view.borrow();
+        let Some(map) = &view.map else { return Vec::new() };
+        let descriptor = map.map.group(group);
+        let done_without = |replica: ReplicaId| match descriptor {
+            None => true,
+            Some(group) => {
+                group.replica(replica).is_none() && group.voters().any(|voter| voter.replica != replica)
+            }
+        };
+        let of_group = view.drops.iter().filter(|(of, _)| *of == group).map(|(_, replica)| *replica);
+        of_group.filter(|replica| done_without(*replica)).collect()
+    }
+
+    /// Deletes what is left of a replica: log, records, chunks, key. Can be repeated; a later replica of the same group is not touched.
     pub(super) async fn drop_replica(&self, group: GroupId, replica: ReplicaId) -> Result<(), StepError> {
-        self.check_droppable(group, replica)?;
         let of_group = |(of, _): &(GroupId, ReplicaId)| *of == group;
         let stored: Vec<_> = self.consensus.stored().into_iter().filter(of_group).map(|(_, id)| id).collect();
         // No log at all may mean that an earlier try was interrupted: whatever else there is goes too.
         if stored.is_empty() || stored.contains(&replica) {
-            self.hosted.remove(group);
-            self.retired(|retiring| retiring.remove(&group));
+            if let Some(shard) = self.hosted.remove(group) {
+                shard.state().keys().close();
+            }
             self.consensus.remove(group).await?;
             let engine = Arc::clone(&self.engine);
             let deleting = tokio::task::spawn_blocking(move || GroupState::destroy(&*engine, group));
@@ -95,29 +146,12 @@ impl Runtime {
         if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
             tracing::debug!(folder = %folder.display(), %error, "segments not removed");
         }
-        report(self, group, replica, ReplicaReport::Dropped).await
+        self.memory().upkeep.remove(&group);
+        report(self, (group, replica), ReplicaReport::Dropped, 0).await
     }
 
-    /// Deleting cannot be undone, so two others must agree with the registry's task: the signed map, and the group's own membership. A
-    /// move that is given up in the very moment in which it succeeds would otherwise cost the only copy.
-    fn check_droppable(&self, group: GroupId, replica: ReplicaId) -> Result<(), StepError> {
-        let listed = |descriptor: GroupDescriptor| descriptor.replicas.iter().any(|of| of.replica == replica);
-        if self.descriptor(group).is_ok_and(listed) {
-            return Err(StepError::StillNeeded(replica, "the shard map lists it"));
-        }
-        let running = self.consensus.get(group).map(|raft| raft.status());
-        if running.is_some_and(|raft| raft.replica == replica && raft.membership.voters.contains(&replica)) {
-            return Err(StepError::StillNeeded(replica, "it is a voter of its group"));
-        }
-        Ok(())
-    }
-
-    pub(super) fn content_of(&self, group: GroupId, replica: ReplicaId) -> PathBuf {
+    fn content_of(&self, group: GroupId, replica: ReplicaId) -> PathBuf {
         self.content.join(format!("{group}-{replica}"))
-    }
-
-    pub(super) fn retired<T>(&self, change: impl FnOnce(&mut BTreeMap<GroupId, Arc<ShardGroup>>) -> T) -> T {
-        change(&mut self.retiring.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
 

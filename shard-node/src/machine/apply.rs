@@ -150,6 +150,7 @@ impl<'a> Applying<'a> {
         previous: Option<Sha256Hash>,
         row: SlotKeyringRow,
     ) -> Result<(), Refused> {
+        self.state.keys().await_generation(row.generation).map_err(StateError::from)?;
         match self.txn.get::<SlotRow>(&layout::slot(slot))? {
             Some(slot) if slot.status != SlotStatus::Left && slot.epoch == epoch && previous.is_some() => {
                 self.moving = slot.status == SlotStatus::Moving;

@@ -26,6 +26,9 @@ pub enum StateError {
     /// A keyring does not open: the wrong DMK, or damage.
     #[error("keyring")]
     Keyring(#[from] KeyringError),
+    /// The replica stopped while it waited for a key.
+    #[error(transparent)]
+    Closed(#[from] super::KeysClosed),
     /// The operating system gave no randomness.
     #[error("no new key")]
     Entropy(#[from] EntropyError),

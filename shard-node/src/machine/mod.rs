@@ -30,7 +30,7 @@ pub use self::{
     blob::Blob,
     command::{Batch, ChunkRef, Command, Op, Outcome, Pre, SlotEpoch},
     error::StateError,
-    keys::GroupKeys,
+    keys::{GroupKeys, KeysClosed},
     moves::{Fence, FencedSlot, MoveCommand, MovedRow, Position, Rekeyed, SlotRanges},
     state::{GroupState, StateStats},
 };

@@ -15,7 +15,10 @@ use holdfast_store::{
     limits::{MAX_KEY_BYTES, MAX_VALUE_BYTES},
 };
 
-use super::{GroupState, Incarnation, Prefix, StateError, Table, layout};
+use super::{
+    GroupState, Incarnation, Prefix, StateError, Table, layout,
+    rows::{Row as _, SlotKeyringRow},
+};
 use crate::limits::{MAX_WRITE_BYTES, MAX_WRITE_OPS};
 
 const MAGIC: &[u8; 4] = b"HFS1";
@@ -87,12 +90,13 @@ pub(super) fn install(state: &GroupState, snapshot: &mut dyn Read, meta: &[u8]) 
     let engine = &**state.engine();
     // An install that did not finish may have left rows.
     engine::clear(engine, &new.range())?;
-    if let Err(error) = fill(engine, &new, snapshot) {
+    if let Err(error) = fill(state, &new, snapshot) {
         engine::clear(engine, &new.range())?;
         return Err(error);
     }
     abort_on_failed_sync(engine.barrier())?;
     flip(state, engine, next, meta)?;
+    state.news().everything();
     engine::clear(engine, &old.range())?;
     Ok(())
 }
@@ -114,12 +118,18 @@ fn flip(
     Ok(())
 }
 
-fn fill(engine: &dyn engine::Engine, prefix: &Prefix, from: &mut dyn Read) -> Result<(), SnapshotError> {
+fn fill(state: &GroupState, prefix: &Prefix, from: &mut dyn Read) -> Result<(), SnapshotError> {
+    let engine = &**state.engine();
     if read_array(from)? != *MAGIC {
         return Err(SnapshotError::Malformed("it does not begin like one"));
     }
     let (mut batch, mut count) = (Batch::new(), 0u64);
     while let Some((key, value)) = read_row(from)? {
+        if key.first() == Some(&Table::SlotKeyrings.number()) {
+            // Rows that this replica could not open would stop it at the next command.
+            let generation = SlotKeyringRow::decode(&value)?.generation;
+            state.keys().await_generation(generation).map_err(StateError::from)?;
+        }
         batch.put(prefix.raw(&key), value);
         count = count.saturating_add(1);
         if batch.ops().len() >= MAX_WRITE_OPS || batch.byte_len() >= MAX_WRITE_BYTES {

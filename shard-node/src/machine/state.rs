@@ -17,6 +17,8 @@ use super::{
     rows::{Row, SlotKeyringRow, SlotRow},
 };
 
+use crate::content::News;
+
 /// The state of one replica, shared by its machine (which writes) and its readers. The engine is the process's one.
 ///
 /// Reads block; they see each `apply` entirely or not at all, one row or one page at a time.
@@ -26,6 +28,7 @@ pub struct GroupState {
     /// Readers hold it for the time of a read, so that no incarnation is removed under them.
     incarnation: RwLock<Incarnation>,
     slots: Mutex<BTreeMap<Slot, Arc<OpenSlot>>>,
+    news: News,
 }
 
 /// A slot's keyring, opened, with the row that it was opened from.
@@ -59,7 +62,7 @@ impl GroupState {
             }
         };
         let incarnation = RwLock::new(incarnation);
-        Ok(Arc::new(Self { engine, keys, incarnation, slots: Mutex::default() }))
+        Ok(Arc::new(Self { engine, keys, incarnation, slots: Mutex::default(), news: News::default() }))
     }
 
     /// The machine, for [`holdfast_consensus::Groups::start`]. One at a time.
@@ -96,6 +99,11 @@ impl GroupState {
             stats.active_slots += u32::from(row.serves(row.epoch));
         }
         Ok(stats)
+    }
+
+    /// Files that the log published.
+    pub(crate) const fn news(&self) -> &News {
+        &self.news
     }
 
     pub(crate) fn engine(&self) -> &Arc<dyn Engine> {

@@ -18,6 +18,7 @@ use crate::{
 impl ShardGroup {
     pub(super) async fn commit(&self, at: HomeRef, wanted: Wanted) -> Result<CommitOutcome, Refusal> {
         wanted.check()?;
+        self.spread_uploads(&at, &wanted.ops).await?;
         let wanted = Arc::new(wanted);
         let _writer = self.writer(at.slot).await;
         for _ in 0..COMMIT_TRIES {

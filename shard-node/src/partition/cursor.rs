@@ -1,4 +1,5 @@
-//! Where a listing goes on: sealed, so that a client can neither read tokens nor ask for other places.
+//! Where a listing goes on: sealed, so that a client can neither read tokens nor ask for other places. Any replica that
+//! holds the slot opens it: pages of one listing may come from several.
 
 use holdfast_domain::{HomeId, Reason, codec};
 use holdfast_keys::{LenPrefixed, WrapKey, aead, labels};
@@ -22,31 +23,30 @@ pub(super) struct Position {
 
 /// A listing of one caller: what its cursors are bound to.
 pub(super) struct Listing<'a> {
-    pub(super) key: &'a WrapKey,
     pub(super) at: HomeRef,
     pub(super) client: holdfast_domain::ClientId,
     pub(super) scan: &'a Scan,
 }
 
 impl Listing<'_> {
-    pub(super) fn seal(&self, position: &Position) -> Result<Cursor, Refusal> {
+    pub(super) fn seal(&self, key: &WrapKey, position: &Position) -> Result<Cursor, Refusal> {
         let plain = codec::encode(position).map_err(refusals::codec)?;
-        aead::seal(self.key, &self.context(), &plain).map(Cursor).map_err(refusals::aead)
+        aead::seal(key, &self.context(), &plain).map(Cursor).map_err(refusals::aead)
     }
 
     /// # Errors
-    /// `Malformed` for a cursor of another caller, listing or node.
-    pub(super) fn open(&self, cursor: &Cursor) -> Result<Position, Refusal> {
+    /// `Malformed` for a cursor of another caller or listing.
+    pub(super) fn open(&self, key: &WrapKey, cursor: &Cursor) -> Result<Position, Refusal> {
         let malformed = || Refusal::new(Reason::Malformed).because("not a cursor of this listing");
         if cursor.0.len() > MAX_CURSOR_BYTES {
             return Err(malformed());
         }
-        let plain = aead::open(self.key, &self.context(), &cursor.0).map_err(|_| malformed())?;
+        let plain = aead::open(key, &self.context(), &cursor.0).map_err(|_| malformed())?;
         codec::decode(&plain, MAX_CURSOR_BYTES).map_err(|_| malformed())
     }
 
     fn context(&self) -> Vec<u8> {
-        let Self { key: _, at: HomeRef { home, slot, spec }, client, scan } = self;
+        let Self { at: HomeRef { home, slot, spec }, client, scan } = self;
         let Scan { prefixes, select: _, bound_to } = scan;
         let kind: &[u8] = match home {
             HomeId::Account(_) => b"account",

@@ -116,10 +116,10 @@ impl Partition for HomePartition {
     }
 
     async fn scan(&self, scan: &Scan, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal> {
-        let (node, client) = (Arc::clone(&self.node), self.principal.client);
+        let client = self.principal.client;
         let (scan, cursor) = (scan.clone(), cursor.cloned());
         self.read(move |shard, at| {
-            let listing = Listing { key: &node.cursor_key, at: *at, client, scan: &scan };
+            let listing = Listing { at: *at, client, scan: &scan };
             shard.list(&listing, cursor.as_ref(), limit)
         })
         .await
@@ -154,7 +154,8 @@ impl Partition for HomePartition {
     }
 
     async fn put_chunk(&self, upload: UploadId, index: u32, data: Bytes) -> Result<(), Refusal> {
-        self.read_at_leader(move |shard, at| shard.put_chunk(at, upload, index, &data)).await
+        self.read_at_leader(|_, _| Ok(())).await?;
+        self.shard.put_chunk(self.at, upload, index, data).await
     }
 
     async fn open(&self, content: ContentId) -> Result<Arc<dyn Content>, Refusal> {

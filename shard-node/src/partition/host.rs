@@ -7,7 +7,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use holdfast_domain::{ClusterId, Reason, Slot};
 use holdfast_enrol::watch::{VerifiedMap, View};
-use holdfast_keys::WrapKey;
 use holdfast_store::records::TablespaceSpec;
 use holdfast_sys_core::{
     clock::Clock,
@@ -45,8 +44,6 @@ pub struct NodeHost {
     pub map: Arc<dyn MapSource>,
     /// The clock that stamps records.
     pub clock: Clock,
-    /// Seals cursors: [`holdfast_keys::derive::cursor_key`] of the node's own key.
-    pub cursor_key: WrapKey,
 }
 
 impl NodeHost {

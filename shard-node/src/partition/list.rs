@@ -1,7 +1,8 @@
 //! Listing by prefix: one range for each prefix, name key generation and number of components.
 
 use bytes::Bytes;
-use holdfast_domain::Reason;
+use holdfast_domain::{Reason, Slot};
+use holdfast_keys::{WrapKey, derive};
 use holdfast_store::{KeyRange, ScanLimit, limits::MAX_COMPONENTS, records::RowKind};
 use holdfast_sys_core::{
     errors::Refusal,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     limits::{MAX_LIST_BYTES, MAX_LIST_ROWS, MAX_LIST_VISITED_BYTES, MAX_LIST_VISITS},
-    machine::Table,
+    machine::{Table, slot_key},
 };
 
 impl ShardGroup {
@@ -28,8 +29,9 @@ impl ShardGroup {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, Refusal> {
-        let from = cursor.map(|cursor| listing.open(cursor)).transpose()?;
         let Some(rows) = self.rows(&listing.at)? else { return Ok(Page { rows: Vec::new(), next: None }) };
+        let key = self.cursor_key(&rows, listing.at.slot)?;
+        let from = cursor.map(|cursor| listing.open(&key, cursor)).transpose()?;
         let Scan { prefixes, select, bound_to: _ } = listing.scan;
         if prefixes.len() > MAX_SCAN_PREFIXES {
             return Err(Refusal::new(Reason::Malformed).because("too many prefixes"));
@@ -43,11 +45,17 @@ impl ShardGroup {
         for (number, range) in (0u16..).zip(&ranges).skip(first.into()) {
             let range = start.take().map_or_else(|| range.clone(), |start| range.starting_at(start));
             if let Some(next) = filling.visit(&rows, range)? {
-                let next = listing.seal(&Position { range: number, start: next.into() })?;
+                let next = listing.seal(&key, &Position { range: number, start: next.into() })?;
                 return Ok(Page { rows: filling.found, next: Some(next) });
             }
         }
         Ok(Page { rows: filling.found, next: None })
+    }
+
+    fn cursor_key(&self, rows: &HomeRows<'_>, slot: Slot) -> Result<WrapKey, Refusal> {
+        let row = rows.reader.get_raw(Table::SlotKeyrings, &slot_key(slot))?;
+        let row = row.ok_or_else(|| Refusal::new(Reason::WrongGroup))?;
+        Ok(derive::cursor_key(&self.state().open_slot(slot, &row)?.keyring.locator))
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{homes::HomeCache, refusals};
 use crate::{
-    content::StagedFiles,
+    content::{Holes, Others, StagedFiles},
     limits::{COMMIT_PATIENCE, LEADER_PATIENCE, READ_PATIENCE, SLOTS_AT_ONCE},
     machine::{Command, GroupState, Outcome, SlotEpoch, SlotRow, slot_key},
 };
@@ -33,6 +33,8 @@ pub struct ShardGroup {
     writers: Mutex<BTreeMap<Slot, Arc<tokio::sync::Mutex<()>>>>,
     pub(super) homes: HomeCache,
     pub(crate) staged: StagedFiles,
+    pub(crate) holes: Holes,
+    pub(crate) others: Others,
 }
 
 /// The right to decide for a slot.
@@ -43,7 +45,7 @@ pub(crate) struct Writer {
 impl ShardGroup {
     /// Over a consensus group that was started with `state.machine()`. One segment store belongs to one group.
     pub fn open(raft: Group, state: Arc<GroupState>, segments: Arc<SegmentStore>, clock: Clock) -> Arc<Self> {
-        let (homes, staged) = (HomeCache::default(), StagedFiles::default());
+        let (homes, staged, holes) = (HomeCache::default(), StagedFiles::default(), Holes::default());
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             raft,
@@ -53,6 +55,8 @@ impl ShardGroup {
             writers: Mutex::default(),
             homes,
             staged,
+            holes,
+            others: Others::default(),
         })
     }
 

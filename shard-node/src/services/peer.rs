@@ -1,11 +1,12 @@
 //! For other replicas' nodes: sealed chunks, and how far our replica is.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use holdfast_domain::{GroupId, NodeId, Reason};
 use holdfast_proto::node::v1::{
-    Chunk, FetchChunksRequest, ReadinessReply, ReadinessRequest, peer_server::Peer,
+    Chunk, DigestsReply, DigestsRequest, FetchChunksRequest, LackedChunksReply, LackedChunksRequest,
+    PutChunksReply, PutChunksRequest, ReadinessReply, ReadinessRequest, peer_server::Peer,
 };
 use holdfast_store::segments::ChunkId;
 use holdfast_sys_core::{Caller, Refusal};
@@ -14,10 +15,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    groups::Runtime,
+    groups::{Runtime, read_chunk},
     limits::{FETCH_QUEUE, MAX_FETCH_CHUNKS},
     partition::ShardGroup,
 };
+
+/// How long a replica may be behind the leader that sends it chunks.
+const APPLY_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The service.
 pub struct PeerService(Arc<Runtime>);
@@ -28,15 +32,14 @@ impl PeerService {
         Self(runtime)
     }
 
-    /// The replica, served or just handed over, if the caller has one of the same group in the newest map.
-    fn replica(&self, caller: &Caller, group: GroupId) -> Result<Arc<ShardGroup>, Refusal> {
+    /// The replica, if the caller has one of the same group in the newest map.
+    fn replica(&self, caller: &Caller, group: u32) -> Result<Arc<ShardGroup>, Refusal> {
+        let group = GroupId(group);
         let Caller::Node(caller) = caller else { return Err(Reason::NotPermitted.into()) };
         if !self.members(group).contains(caller) {
             return Err(Reason::NotAMember.into());
         }
-        let retiring =
-            || self.0.retiring.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&group).cloned();
-        self.0.hosted.get(group).or_else(retiring).ok_or_else(|| Reason::NotReady.into())
+        self.0.hosted.get(group).ok_or_else(|| Reason::NotReady.into())
     }
 
     fn members(&self, group: GroupId) -> BTreeSet<NodeId> {
@@ -58,12 +61,8 @@ impl Peer for PeerService {
     ) -> Result<Response<Self::FetchChunksStream>, Status> {
         let caller = Caller::of(&request)?.clone();
         let FetchChunksRequest { group, chunk_ids } = request.into_inner();
-        let shard = self.replica(&caller, GroupId(group))?;
-        if chunk_ids.len() > MAX_FETCH_CHUNKS {
-            return Err(Refusal::new(Reason::Malformed).into());
-        }
-        let ids: Result<Vec<_>, _> = chunk_ids.iter().map(|id| id.as_ref().try_into().map(ChunkId)).collect();
-        let ids = ids.map_err(|_| Refusal::new(Reason::Malformed))?;
+        let shard = self.replica(&caller, group)?;
+        let ids = read_ids(&chunk_ids)?;
         let (sender, receiver) = mpsc::channel(FETCH_QUEUE);
         tokio::spawn(send(shard, ids, sender));
         Ok(Response::new(ReceiverStream::new(receiver)))
@@ -74,14 +73,64 @@ impl Peer for PeerService {
         request: Request<ReadinessRequest>,
     ) -> Result<Response<ReadinessReply>, Status> {
         let caller = Caller::of(&request)?.clone();
-        let shard = self.replica(&caller, GroupId(request.into_inner().group))?;
+        let ReadinessRequest { group, key_generation } = request.into_inner();
+        let shard = self.replica(&caller, group)?;
+        let keys = shard.state().keys();
+        if keys.newest().0 < key_generation
+            && let Err(error) = self.0.receive_keys(shard.id()).await
+        {
+            tracing::warn!(group, key_generation, error = %holdfast_domain::causes(&error), "no key yet");
+        }
         // Applied first: what is missing is then counted in a state at least that new.
-        let status = shard.raft().status();
-        let (applied_index, alone) = (status.applied.unwrap_or_default(), status.leads_alone());
+        let applied_index = shard.raft().status().applied.unwrap_or_default();
         let missing = shard.missing_chunks(MAX_FETCH_CHUNKS).await?.len();
         let missing_chunks = u32::try_from(missing).unwrap_or(u32::MAX);
-        Ok(Response::new(ReadinessReply { applied_index, missing_chunks, alone }))
+        Ok(Response::new(ReadinessReply { applied_index, missing_chunks, key_generation: keys.newest().0 }))
     }
+
+    async fn put_chunks(
+        &self,
+        request: Request<PutChunksRequest>,
+    ) -> Result<Response<PutChunksReply>, Status> {
+        let caller = Caller::of(&request)?.clone();
+        let PutChunksRequest { group, min_index, chunks } = request.into_inner();
+        let shard = self.replica(&caller, group)?;
+        let behind = shard.raft().wait_applied(min_index, APPLY_PATIENCE).await;
+        behind.map_err(|_| Refusal::new(Reason::NotReady))?;
+        for chunk in chunks {
+            let chunk = read_chunk(chunk).map_err(|_| Refusal::new(Reason::Malformed))?;
+            shard.import_chunk(chunk).await?;
+        }
+        shard.sync_chunks().await?;
+        Ok(Response::new(PutChunksReply {}))
+    }
+
+    async fn lacked_chunks(
+        &self,
+        request: Request<LackedChunksRequest>,
+    ) -> Result<Response<LackedChunksReply>, Status> {
+        let caller = Caller::of(&request)?.clone();
+        let LackedChunksRequest { group, chunk_ids } = request.into_inner();
+        let shard = self.replica(&caller, group)?;
+        let lacked = shard.lacked_chunks(read_ids(&chunk_ids)?).await?;
+        let chunk_ids = lacked.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect();
+        Ok(Response::new(LackedChunksReply { chunk_ids }))
+    }
+
+    async fn digests(&self, request: Request<DigestsRequest>) -> Result<Response<DigestsReply>, Status> {
+        let caller = Caller::of(&request)?.clone();
+        let DigestsRequest { group, ordinal: _ } = request.into_inner();
+        drop(self.replica(&caller, group)?);
+        Err(Status::unimplemented("digests"))
+    }
+}
+
+fn read_ids(ids: &[Bytes]) -> Result<Vec<ChunkId>, Refusal> {
+    if ids.len() > MAX_FETCH_CHUNKS {
+        return Err(Refusal::new(Reason::Malformed));
+    }
+    let ids: Result<_, _> = ids.iter().map(|id| id.as_ref().try_into().map(ChunkId)).collect();
+    ids.map_err(|_| Refusal::new(Reason::Malformed))
 }
 
 /// Streams the chunks that we have; what we lack is left out, and the caller asks again.

@@ -7,7 +7,7 @@ use sha2::Sha256;
 use crate::{
     hash::LenPrefixed,
     labels,
-    secret::{Crk, DataKey, LocalKey, NameKey, Secret32, SecretKey, TokenKey, ValueKey, WrapKey},
+    secret::{Crk, DataKey, LocalKey, LocatorKey, NameKey, Secret32, SecretKey, TokenKey, ValueKey, WrapKey},
 };
 
 /// The key check value of a key.
@@ -52,9 +52,10 @@ pub fn snapshot_key(local: &LocalKey) -> WrapKey {
     wrap_key(local, LenPrefixed::new(labels::SNAPSHOT_KEY))
 }
 
-/// The key that seals list cursors handed to clients.
-pub fn cursor_key(local: &LocalKey) -> WrapKey {
-    wrap_key(local, LenPrefixed::new(labels::CURSOR_KEY))
+/// The key that seals list cursors handed to clients. It is the slot's for ever, so that any replica, of this group or the next, goes on with
+/// a listing.
+pub fn cursor_key(locator: &LocatorKey) -> WrapKey {
+    wrap_key(locator, LenPrefixed::new(labels::CURSOR_KEY))
 }
 
 fn wrap_key(key: &impl SecretKey, info: LenPrefixed) -> WrapKey {
@@ -108,9 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_one_local_key_differ_by_purpose() {
+    fn keys_of_equal_bytes_differ_by_purpose() {
         let local = LocalKey::from_bytes([3; 32]);
-        let keys = [log_key(&local), snapshot_key(&local), cursor_key(&local)];
+        let locator = LocatorKey::from_bytes([3; 32]);
+        let keys = [log_key(&local), snapshot_key(&local), cursor_key(&locator)];
         let distinct: std::collections::BTreeSet<_> = keys.iter().map(WrapKey::kcv).collect();
         assert_eq!(distinct.len(), keys.len());
     }

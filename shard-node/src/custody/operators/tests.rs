@@ -124,6 +124,7 @@ fn folder(path: &std::path::Path) -> Folder {
         listen: "127.0.0.1:7100".into(),
         advertise: "127.0.0.1:7100".into(),
         registries: vec![],
+        zone: String::new(),
     };
     Folder::create(path, settings).unwrap()
 }

@@ -19,7 +19,7 @@ use holdfast_domain::{
     MapEpoch, NodeId, ReplicaId, ShardEpoch, ShardMap, Slot, UnixMs,
 };
 use holdfast_enrol::watch::VerifiedMap;
-use holdfast_keys::{Dmk, LocalKey, SoftSigner, derive, labels, sign_value};
+use holdfast_keys::{Dmk, LocalKey, SoftSigner, labels, sign_value};
 use holdfast_store::{Engine, SegmentStore, SledEngine, engine::SledOptions, segments::SegmentOptions};
 use holdfast_sys_core::{
     Caller,
@@ -90,7 +90,6 @@ impl Node {
         let mut options = Options::new(dir.join("raft"));
         let millis = Duration::from_millis;
         options.timing = Timing::new(millis(20), millis(60), millis(120)).unwrap();
-        let local = LocalKey::from_bytes([5; 32]);
         let groups = Groups::open(options, LocalKey::from_bytes([5; 32]), Arc::new(Nobody), Arc::new(Nobody))
             .await
             .unwrap();
@@ -113,13 +112,7 @@ impl Node {
         let hosted = Arc::new(HostedGroups::default());
         hosted.insert(Arc::clone(&shard));
         let map = Arc::new(Map::default());
-        let node = Arc::new(NodeHost {
-            cluster: CLUSTER,
-            groups: hosted,
-            map: map.clone(),
-            clock,
-            cursor_key: derive::cursor_key(&local),
-        });
+        let node = Arc::new(NodeHost { cluster: CLUSTER, groups: hosted, map: map.clone(), clock });
         let host = node.bind(tablespace(1, "files", "files"));
         Self { groups, engine, shard, node, host, map, later }
     }

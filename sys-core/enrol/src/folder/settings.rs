@@ -30,6 +30,8 @@ pub struct Settings {
     pub advertise: String,
     /// Registry members to ask at first.
     pub registries: Vec<String>,
+    /// Failure domain; empty where none was given.
+    pub zone: String,
 }
 
 /// The file's own shape: text only, so that a person can read it.
@@ -47,11 +49,13 @@ struct Raw {
     listen: String,
     advertise: String,
     registries: Vec<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    zone: String,
 }
 
 impl Settings {
     pub(super) fn to_toml(&self) -> String {
-        let Self { cluster, root, node, role, ek, replica, tpm, listen, advertise, registries } = self;
+        let Self { cluster, root, node, role, ek, replica, tpm, listen, advertise, registries, zone } = self;
         let raw = Raw {
             cluster: cluster.to_string(),
             root: root.to_string(),
@@ -63,6 +67,7 @@ impl Settings {
             listen: listen.clone(),
             advertise: advertise.clone(),
             registries: registries.clone(),
+            zone: zone.clone(),
         };
         toml::to_string(&raw).unwrap_or_default()
     }
@@ -83,7 +88,7 @@ fn parse(raw: Raw) -> Result<Settings, String> {
     fn field<T: std::str::FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, String> {
         text.parse().map_err(|error| format!("`{name}`: {error}"))
     }
-    let Raw { cluster, root, node, role, ek, replica, tpm, listen, advertise, registries } = raw;
+    let Raw { cluster, root, node, role, ek, replica, tpm, listen, advertise, registries, zone } = raw;
     Ok(Settings {
         cluster: field("cluster", &cluster)?,
         root: field("root", &root)?,
@@ -95,5 +100,18 @@ fn parse(raw: Raw) -> Result<Settings, String> {
         listen,
         advertise,
         registries,
+        zone: checked_zone(zone)?,
     })
+}
+
+/// Longest name of a failure domain.
+const MAX_ZONE: usize = 64;
+
+/// A name that people type: bounded, and without what a terminal would act upon.
+fn checked_zone(zone: String) -> Result<String, String> {
+    if zone.len() <= MAX_ZONE && !zone.chars().any(char::is_control) {
+        Ok(zone)
+    } else {
+        Err(format!("`zone`: at most {MAX_ZONE} bytes, without control characters"))
+    }
 }

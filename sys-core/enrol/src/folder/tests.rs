@@ -16,6 +16,7 @@ fn settings() -> Settings {
         listen: "127.0.0.1:7100".into(),
         advertise: "127.0.0.1:7100".into(),
         registries: vec!["127.0.0.1:7000".into()],
+        zone: "rack-1".into(),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Enrolment<'a> {
     pub advertise: &'a str,
     /// Registry members to ask.
     pub registries: &'a [String],
+    /// Failure domain; may be empty.
+    pub zone: &'a str,
     /// The root to pin.
     pub root: RootHash,
     /// A one-time ticket.
@@ -41,7 +43,8 @@ pub struct Enrolment<'a> {
 /// # Errors
 /// See [`MemberError`].
 pub async fn enrol(options: Enrolment<'_>) -> Result<(Folder, Machine, Box<Granted>), MemberError> {
-    let Enrolment { data, role, tpm, listen, advertise, registries, root, ticket, ek_chain, wait } = options;
+    let Enrolment { data, role, tpm, listen, advertise, registries, zone, root, ticket, ek_chain, wait } =
+        options;
     Folder::check_new(data)?;
     let machine = Machine::open(tpm, data.join("tpm"), ek_chain).await?;
     let (listener, listener_secret) = Machine::new_listener()?;
@@ -61,6 +64,7 @@ pub async fn enrol(options: Enrolment<'_>) -> Result<(Folder, Machine, Box<Grant
         listen: listen.to_owned(),
         advertise: advertise.to_owned(),
         registries: registries.to_vec(),
+        zone: zone.to_owned(),
     };
     let folder = Folder::create(data, settings)?;
     let proof = machine.proof(&granted.genesis, role, &granted.approvals).await?;

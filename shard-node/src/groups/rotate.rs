@@ -1,0 +1,139 @@
+//! Shallow rotation: a new generation of the group's key, and the slot keyrings sealed under it. What a replica that left could open stays
+//! what it was; what is made from now on is not for it.
+
+use holdfast_domain::{GroupDescriptor, KeyGeneration, Reason, ReplicaDescriptor, ReplicaId};
+use holdfast_proto::registry::v1::ReplicaReport;
+use holdfast_store::{KeyRange, ScanLimit};
+use holdfast_sys_core::Refusal;
+
+use super::{Runtime, StepError, report::report};
+use crate::{
+    custody::{self, CustodyError, Newcomer},
+    machine::{
+        Command, Outcome, Row as _, SlotKeyringRow, SlotRow, SlotStatus, StateError, Table, fingerprint,
+        slot_key, slot_of,
+    },
+    partition::ShardGroup,
+};
+
+/// Slot keyrings that are sealed anew by commands in flight at once.
+const RESEALED_AT_ONCE: usize = 256;
+
+impl Runtime {
+    /// Rotates to a generation after `above`, as the leader. Can be repeated, by another leader too.
+    pub(super) async fn rotate(
+        &self,
+        descriptor: &GroupDescriptor,
+        own: ReplicaId,
+        above: KeyGeneration,
+    ) -> Result<(), StepError> {
+        let group = descriptor.group;
+        let shard = self.hosted.get(group).ok_or(StepError::NotInMap("a running replica"))?;
+        let keys = shard.state().keys();
+        if keys.newest() < above {
+            self.receive_keys(group).await?;
+        }
+        if keys.newest() <= above {
+            self.make_generation(descriptor, own).await?;
+        }
+        let newest = keys.newest();
+        self.spread_key(descriptor, own, newest).await?;
+        reseal_slots(&shard).await?;
+        report(self, (group, own), ReplicaReport::Rotated, newest.0.into()).await
+    }
+
+    /// Makes the next generation, or takes over the one that another leader made.
+    async fn make_generation(&self, descriptor: &GroupDescriptor, own: ReplicaId) -> Result<(), StepError> {
+        let group = descriptor.group;
+        let shard = self.hosted.get(group).ok_or(StepError::NotInMap("a running replica"))?;
+        let mut others = Vec::new();
+        for replica in descriptor.replicas.iter().filter(|replica| replica.replica != own) {
+            self.check_standing(replica)?;
+            others.push(Newcomer::check(&self.keeper, replica.node).await?);
+        }
+        let approvals = self.view.borrow().approvals.clone();
+        let wrap_all = |dmk: &holdfast_keys::Dmk| {
+            others.iter().map(|newcomer| newcomer.wrap(&self.keeper, dmk, &approvals)).collect()
+        };
+        match custody::rotate(&self.keeper, group, wrap_all).await {
+            Ok((generation, dmk)) => {
+                tracing::info!(%group, %generation, "new generation of the group's key");
+                shard.state().keys().push(generation, dmk).map_err(CustodyError::Generation)?;
+                Ok(())
+            }
+            Err(CustodyError::Overtaken(..)) => self.receive_keys(group).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Until a majority and all that answer have the key: a replica that meets it in the log without having it stands still.
+    async fn spread_key(
+        &self,
+        descriptor: &GroupDescriptor,
+        own: ReplicaId,
+        generation: KeyGeneration,
+    ) -> Result<(), StepError> {
+        let answers = self.ask_all(descriptor, own, generation.0).await;
+        let all_have_it = answers.iter().all(|(_, said)| said.key_generation >= generation.0);
+        let is_voter = |replica: &&ReplicaDescriptor| {
+            replica.replica == own || answers.iter().any(|(id, _)| *id == replica.replica)
+        };
+        let voters = descriptor.voters().count();
+        let enough = descriptor.voters().filter(is_voter).count() > voters / 2;
+        if all_have_it && enough {
+            Ok(())
+        } else {
+            Err(StepError::KeyNotSpread { group: descriptor.group, generation })
+        }
+    }
+}
+
+/// Seals every slot keyring under the newest generation that is not, as the leader.
+pub(super) async fn reseal_slots(shard: &ShardGroup) -> Result<(), Refusal> {
+    loop {
+        let stale = shard.blocking(stale_keyrings).await?;
+        if stale.is_empty() {
+            return Ok(());
+        }
+        let term = shard.term()?;
+        let sealed = stale.iter().map(|command| shard.propose(term, command));
+        let outcomes = futures::future::try_join_all(sealed).await?;
+        // Who overtook one sealed it anew, too; but a round without any progress would be followed by another.
+        if !outcomes.contains(&Outcome::Applied) {
+            let detail = format!("slot keyrings are not sealed anew: {:?}", outcomes.first());
+            return Err(Refusal::new(Reason::NotReady).because(detail));
+        }
+    }
+}
+
+/// Commands for the next slots whose keyrings are under an older generation. Blocks.
+fn stale_keyrings(shard: &ShardGroup) -> Result<Vec<Command>, Refusal> {
+    let (reader, keys) = (shard.state().read(), shard.state().keys());
+    let newest = keys.newest();
+    let mut stale = Vec::new();
+    for row in reader.scan(Table::SlotKeyrings, &KeyRange::all(), ScanLimit::MAX)?.rows {
+        let keyring = SlotKeyringRow::decode(&row.value)?;
+        let slot = slot_of(&row.key).ok_or(StateError::Key)?;
+        let Some(slot_row) = reader.get::<SlotRow>(&slot_key(slot))? else { continue };
+        if keyring.generation >= newest || slot_row.status == SlotStatus::Left {
+            continue;
+        }
+        let opened = keys.open_slot(slot, &keyring).map_err(StateError::from)?;
+        let SlotKeyringRow { generation, sealed } =
+            keys.seal_slot(slot, &opened).map_err(StateError::from)?;
+        let (epoch, previous) = (slot_row.epoch, Some(fingerprint(&row.value)));
+        stale.push(Command::PutSlotKeyring { slot, epoch, previous, generation, sealed });
+        if stale.len() >= RESEALED_AT_ONCE {
+            break;
+        }
+    }
+    Ok(stale)
+}
+
+/// The oldest generation that anything in the state is sealed under. Blocks.
+pub(super) fn oldest_key_in_use(shard: &ShardGroup) -> Result<Option<KeyGeneration>, Refusal> {
+    let page = shard.state().read().scan(Table::SlotKeyrings, &KeyRange::all(), ScanLimit::MAX)?;
+    let rows = page.rows.iter().map(|row| SlotKeyringRow::decode(&row.value));
+    let generations = rows.map(|row| row.map(|row| row.generation)).collect::<Result<Vec<_>, _>>()?;
+    Ok(generations.into_iter().min())
+}
