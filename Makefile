@@ -17,6 +17,7 @@ demo: setup ## run the whole job on real processes; KEEP=1 leaves the cluster up
 
 test: setup ## every test
 	cargo build --workspace --bins
+	cargo build -p holdfast-disk-faults
 	cargo test --workspace
 
 check: setup ## format, lints, docs, dependency direction, licences

@@ -11,7 +11,6 @@ pub mod binaries;
 pub mod canary;
 pub mod cli;
 pub mod cluster;
-pub mod history;
 pub mod input;
 pub mod job;
 pub mod keep;

@@ -26,6 +26,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("registry", &["consensus", "enrol", "sys-core", "registry-state"]),
     ("shard-node", &["consensus", "enrol", "sys-core"]),
     ("architecture", &[]),
+    ("disk-faults", &[]),
+    ("faults", &[]),
 ];
 
 /// Crates that may see everything: they are not part of the product.
