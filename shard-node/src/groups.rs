@@ -5,6 +5,8 @@
 
 mod chunks;
 mod facts;
+mod faults;
+mod floors;
 mod heartbeat;
 mod neighbours;
 pub mod plan;
@@ -39,6 +41,7 @@ pub(crate) use chunks::read as read_chunk;
 pub use heartbeat::keep_telling;
 pub use neighbours::Neighbours;
 pub use reconcile::reconcile;
+pub(crate) use report::report;
 
 /// Everything that replicas of this node are made of.
 pub struct Runtime {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use holdfast_domain::{GroupId, ReplicaDescriptor, ReplicaState};
+use holdfast_domain::{GroupDescriptor, GroupId, ReplicaDescriptor, ReplicaState};
 use holdfast_proto::node::v1::{Chunk, FetchChunksRequest, peer_client::PeerClient};
 use holdfast_store::segments::ChunkId;
 use tonic::transport::Channel;
@@ -42,7 +42,7 @@ pub async fn keep_whole(runtime: Arc<Runtime>) {
 
 impl Runtime {
     /// The node of another replica, as a callee.
-    pub(super) fn peer(&self, replica: &ReplicaDescriptor) -> Result<PeerClient<Channel>, StepError> {
+    pub(crate) fn peer(&self, replica: &ReplicaDescriptor) -> Result<PeerClient<Channel>, StepError> {
         let dialed = self.neighbours.peer(replica.node, &replica.address);
         dialed.map_err(|error| StepError::Peer(replica.node, error.into()))
     }
@@ -66,22 +66,25 @@ impl Runtime {
         }
     }
 
+    /// Fetches what this replica lacks and somebody has; whether nothing is missing then.
+    pub(crate) async fn fill(&self, shard: &ShardGroup) -> Result<bool, StepError> {
+        loop {
+            match self.fill_some(shard).await? {
+                Filled::Whole => return Ok(true),
+                Filled::Some(_) => {}
+                Filled::Nothing => return Ok(false),
+            }
+        }
+    }
+
     async fn fill_some(&self, shard: &ShardGroup) -> Result<Filled, StepError> {
         let missing = shard.missing_chunks(MAX_FETCH_CHUNKS).await?;
         if missing.is_empty() {
             return Ok(Filled::Whole);
         }
-        let descriptor = self.descriptor(shard.id())?;
-        let leader = shard.raft().status().leader;
-        let has_chunks = |replica: &&ReplicaDescriptor| {
-            replica.replica != shard.replica()
-                && matches!(replica.state, ReplicaState::Voter | ReplicaState::Leaving)
-        };
-        let mut sources: Vec<_> = descriptor.replicas.iter().filter(has_chunks).collect();
-        sources.sort_by_key(|replica| Some(replica.replica) != leader);
         let mut last = None;
-        for source in sources {
-            match self.fetch(shard, source, &missing).await {
+        for (group, source) in self.sources(shard)? {
+            match self.fetch(shard, group, &source, &missing).await {
                 Ok(0) => {}
                 Ok(count) => {
                     shard.sync_chunks().await?;
@@ -93,16 +96,37 @@ impl Runtime {
         last.map_or(Ok(Filled::Nothing), Err)
     }
 
-    /// Fetches chunks from one replica. Durable after a sync.
-    pub(super) async fn fetch(
+    /// Who may have chunks: the leader first, then the other replicas, and those of a group that slots come from.
+    fn sources(&self, shard: &ShardGroup) -> Result<Vec<(GroupId, ReplicaDescriptor)>, StepError> {
+        let group = shard.id();
+        let view = self.view.borrow();
+        let map = &view.map.as_ref().ok_or(StepError::NotInMap("any group"))?.map;
+        let from = map.move_of(group).filter(|slots| slots.to == group).map(|slots| slots.from);
+        let leader = shard.raft().status().leader;
+        let has_chunks = |replica: &ReplicaDescriptor| {
+            replica.replica != shard.replica()
+                && matches!(replica.state, ReplicaState::Voter | ReplicaState::Leaving)
+        };
+        let groups = [Some(group), from].into_iter().flatten().filter_map(|id| map.group(id));
+        let mut sources: Vec<_> = groups
+            .flat_map(|group| group.replicas.iter().map(|replica| (group.group, replica.clone())))
+            .filter(|(_, replica)| has_chunks(replica))
+            .collect();
+        sources.sort_by_key(|(_, replica)| Some(replica.replica) != leader);
+        Ok(sources)
+    }
+
+    /// Fetches chunks from one replica of a group. Durable after a sync.
+    async fn fetch(
         &self,
         shard: &ShardGroup,
+        group: GroupId,
         source: &ReplicaDescriptor,
         missing: &[ChunkId],
     ) -> Result<usize, StepError> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| StepError::Peer(source.node, error);
         let chunk_ids = missing.iter().map(|id| Bytes::copy_from_slice(&id.0)).collect();
-        let request = FetchChunksRequest { group: shard.id().0, chunk_ids };
+        let request = FetchChunksRequest { group: group.0, chunk_ids };
         let answer = self.peer(source)?.fetch_chunks(request).await;
         let mut chunks = answer.map_err(|status| failed(status.into()))?.into_inner();
         let mut fetched = 0;

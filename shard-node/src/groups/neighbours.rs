@@ -36,20 +36,28 @@ impl Neighbours {
         Self { dialer, channels: Mutex::default() }
     }
 
-    /// A node at its address.
+    /// A channel to a node at its address.
     ///
     /// # Errors
     /// An address that is none.
-    pub fn peer(&self, node: NodeId, address: &str) -> Result<PeerClient<Channel>, DialError> {
+    pub fn channel(&self, node: NodeId, address: &str) -> Result<Channel, DialError> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, channel)) = channels.get(&node)
             && known == address
         {
-            return Ok(PeerClient::new(channel.clone()));
+            return Ok(channel.clone());
         }
         let channel = self.dialer.channel(address, ExpectedServer::Node(node))?;
         channels.insert(node, (address.to_owned(), channel.clone()));
-        Ok(PeerClient::new(channel))
+        Ok(channel)
+    }
+
+    /// A node at its address, as a callee.
+    ///
+    /// # Errors
+    /// As [`Self::channel`].
+    pub fn peer(&self, node: NodeId, address: &str) -> Result<PeerClient<Channel>, DialError> {
+        self.channel(node, address).map(PeerClient::new)
     }
 }
 

@@ -68,6 +68,9 @@ impl Runtime {
             return true;
         }
         let Some((descriptor, own)) = self.own(group) else { return false };
+        if self.wants_replacement(&descriptor, own) {
+            return self.is_due(group, own);
+        }
         let raft = self.consensus.get(group);
         let facts = self.facts_at_hand(&descriptor, own, raft.as_ref());
         next_step(own, &descriptor, &facts) != Step::Rest || self.wants_upkeep(&descriptor)
@@ -92,6 +95,11 @@ impl Runtime {
         }
         for _ in 0..STEPS_AT_ONCE {
             let Some((descriptor, own)) = self.own(group) else { return };
+            if self.wants_replacement(&descriptor, own) {
+                let asked = self.ask_for_replacement(group, own).await;
+                self.note(group, own, "replacement", asked);
+                return;
+            }
             let raft = self.consensus.get(group);
             let facts = self.facts(&descriptor, own, raft.as_ref()).await;
             let step = next_step(own, &descriptor, &facts);

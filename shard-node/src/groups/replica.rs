@@ -28,8 +28,8 @@ impl Runtime {
 
     pub(super) async fn resume_one(&self, group: GroupId, replica: ReplicaId) -> Result<(), StepError> {
         let keys = custody::open(&self.keeper.member, group).await?;
-        self.start(group, replica, keys).await?;
-        Ok(())
+        let started = self.start(group, replica, keys).await;
+        self.judge(group, replica, started).map(drop)
     }
 
     /// Starts a replica, or finds the one that runs.
@@ -52,7 +52,10 @@ impl Runtime {
             tokio::task::spawn_blocking(move || SegmentStore::open(&folder, SegmentOptions::default()));
         let segments = Arc::new(segments.await.map_err(|_| StepError::Interrupted)??);
         // Last of what can fail: a replica that runs unhosted could not be started again.
-        let raft = self.consensus.start(group, replica, state.machine()).await?;
+        let raft = match self.floor(group, replica).await {
+            Some(floor) => self.consensus.start_above(group, replica, state.machine(), floor).await?,
+            None => self.consensus.start(group, replica, state.machine()).await?,
+        };
         let shard = ShardGroup::open(raft, state, segments, self.clock.clone());
         let (raft, neighbours) = (shard.raft().clone(), Arc::clone(&self.neighbours));
         shard.connect(Arc::new(GroupPeers { raft, neighbours }));

@@ -6,7 +6,7 @@ use holdfast_proto::registry::v1::{ReplicaReport, ReportRequest, custody_client:
 use super::{Runtime, StepError};
 
 /// `other` is what the report is about beside the own replica; 0 where there is nothing.
-pub(super) async fn report(
+pub(crate) async fn report(
     runtime: &Runtime,
     (group, own): (GroupId, ReplicaId),
     report: ReplicaReport,

@@ -12,6 +12,9 @@ use crate::custody::{self, Newcomer};
 /// How long a voter may take to lead.
 const LEAD_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a stopping node waits for its successors.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
 impl Step {
     /// The other replica that a step is about.
     pub(super) const fn about(self) -> Option<ReplicaId> {
@@ -60,6 +63,17 @@ impl Runtime {
             Step::ReportRemoved(id) => report(self, at, ReplicaReport::Removed, id.0).await,
             Step::TransferLead(id) => Ok(self.raft(group)?.transfer_leader(id, LEAD_PATIENCE).await?),
         }
+    }
+
+    /// Hands the lead of all groups over, before this node stops.
+    pub async fn hand_over_leads(&self) {
+        let groups = self.hosted.all();
+        futures::future::join_all(groups.iter().map(|shard| shard.raft().step_aside(STOP_PATIENCE))).await;
+    }
+
+    /// Ends every wait for a key: the node stops.
+    pub fn close_keys(&self) {
+        self.hosted.all().iter().for_each(|shard| shard.state().keys().close());
     }
 
     pub(super) fn raft(&self, group: GroupId) -> Result<Group, StepError> {

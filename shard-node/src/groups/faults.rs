@@ -1,0 +1,63 @@
+//! Replicas that are not to be believed: rolled back, diverged, damaged. They answer no client, do not lead, and ask to be replaced.
+
+use std::time::Duration;
+
+use holdfast_consensus::StartError;
+use holdfast_domain::{GroupDescriptor, GroupId, ReplicaId, ReplicaState};
+use holdfast_proto::registry::v1::ReplicaReport;
+
+use super::{Runtime, StepError, report::report};
+
+/// How long a voter may take to lead instead.
+const LEAD_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Runtime {
+    /// From now on the replica is not to be believed.
+    pub(super) fn condemn(&self, group: GroupId, replica: ReplicaId, cause: &str) {
+        self.hosted.quarantine(group);
+        let known = self.memory().faults.insert((group, replica), cause.to_owned());
+        if known.as_deref() != Some(cause) {
+            tracing::error!(%group, %replica, cause, "this replica is not to be believed; it serves nobody and asks to be replaced");
+        }
+    }
+
+    /// Why the replica is not to be believed, if that is so.
+    pub(super) fn fault(&self, group: GroupId, replica: ReplicaId) -> Option<String> {
+        if let Some(known) = self.memory().faults.get(&(group, replica)) {
+            return Some(known.clone());
+        }
+        let raft = self.consensus.get(group).filter(|raft| raft.replica() == replica)?;
+        let rollback = raft.status().rolled_back()?;
+        let cause =
+            format!("rolled back: it acknowledged {}, and its disk holds {}", rollback.floor, rollback.held);
+        self.condemn(group, replica, &cause);
+        Some(cause)
+    }
+
+    /// Remembers what says that a replica cannot be started any more.
+    pub(super) fn judge<T>(
+        &self,
+        group: GroupId,
+        replica: ReplicaId,
+        started: Result<T, StepError>,
+    ) -> Result<T, StepError> {
+        if let Err(StepError::Start(error @ StartError::Damaged { .. })) = &started {
+            self.condemn(group, replica, &error.to_string());
+        }
+        started
+    }
+
+    /// Whether a replica asks to be replaced and was not heard yet.
+    pub(super) fn wants_replacement(&self, descriptor: &GroupDescriptor, own: ReplicaId) -> bool {
+        let leaving = descriptor.replica(own).is_none_or(|replica| replica.state == ReplicaState::Leaving);
+        !leaving && self.fault(descriptor.group, own).is_some()
+    }
+
+    /// Hands the lead over and asks to be replaced.
+    pub(super) async fn ask_for_replacement(&self, group: GroupId, own: ReplicaId) -> Result<(), StepError> {
+        if let Some(raft) = self.consensus.get(group) {
+            raft.step_aside(LEAD_PATIENCE).await;
+        }
+        report(self, (group, own), ReplicaReport::Lost, 0).await
+    }
+}
