@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use crate::process;
+use crate::process::{self, Place};
 
 /// Seconds that a program which ends by itself may take.
 const PATIENCE: &str = "300";
@@ -20,6 +20,7 @@ const PATIENCE: &str = "300";
 #[derive(Debug, Clone)]
 pub struct Program {
     path: PathBuf,
+    place: Place,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
     log: PathBuf,
@@ -43,7 +44,14 @@ pub struct Finished {
 impl Program {
     /// A program whose calls are recorded in `log`.
     pub fn new(path: PathBuf, log: &Path) -> Self {
-        Self { path, environment: Vec::new(), arguments: Vec::new(), log: log.to_owned() }
+        Self { path, place: Place::Here, environment: Vec::new(), arguments: Vec::new(), log: log.to_owned() }
+    }
+
+    /// The same on another machine.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = place;
+        self
     }
 
     /// The same with another environment variable.
@@ -62,7 +70,14 @@ impl Program {
 
     /// The command, for whoever runs it in the background.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(&self.path);
+        let mut command = match &*self.place.prefix() {
+            [] => Command::new(&self.path),
+            [program, first @ ..] => {
+                let mut command = Command::new(program);
+                command.args(first).arg(&self.path);
+                command
+            }
+        };
         command
             .args(&self.arguments)
             .args(arguments)

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use holdfast_faults::network::Namespace;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait;
@@ -18,6 +19,47 @@ use crate::wait;
 const TAIL: u64 = 4_000;
 /// How long a program may take to end on request: it closes its stores.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where a program runs.
+#[derive(Debug, Clone, Default)]
+pub enum Place {
+    /// Like this program.
+    #[default]
+    Here,
+    /// On a machine of its own in a network.
+    Machine(Namespace),
+}
+
+impl Place {
+    /// The address at which others reach it.
+    pub fn address(&self) -> &str {
+        match self {
+            Self::Here => "127.0.0.1",
+            Self::Machine(namespace) => namespace.address(),
+        }
+    }
+
+    /// The words before a command line that bring it there.
+    pub fn prefix(&self) -> Vec<String> {
+        match self {
+            Self::Here => vec![],
+            Self::Machine(namespace) => {
+                vec!["nsenter".to_owned(), format!("--net={}", namespace.handle().display())]
+            }
+        }
+    }
+
+    /// Does something there.
+    ///
+    /// # Errors
+    /// It cannot be entered.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+        match self {
+            Self::Here => Ok(work()),
+            Self::Machine(namespace) => namespace.run(work),
+        }
+    }
+}
 
 /// A running program. Killed when dropped, and also when the thread that started it ends.
 #[derive(Debug)]
@@ -39,9 +81,25 @@ impl Process {
         environment: &[(String, String)],
         log: &Path,
     ) -> anyhow::Result<Self> {
+        Self::start_at(&Place::Here, name, program, arguments, environment, log)
+    }
+
+    /// The same on any machine.
+    ///
+    /// # Errors
+    /// As before.
+    pub fn start_at<S: AsRef<OsStr>>(
+        place: &Place,
+        name: &str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = S>,
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let output = append(log)?;
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
+            .args(place.prefix())
             .arg(program)
             .args(arguments)
             .env("TSS2_LOG", "all+NONE")

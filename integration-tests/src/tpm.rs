@@ -12,7 +12,7 @@ use holdfast_tpm_node::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::{ports, wait};
+use crate::{ports, process::Place, wait};
 
 /// The registers that a boot chain is measured into here: secure boot policy and the kernel.
 pub const MEASURED: [u8; 2] = [7, 11];
@@ -53,6 +53,7 @@ pub struct Machine {
     ca: PathBuf,
     state: PathBuf,
     port: u16,
+    place: Place,
     running: Option<SoftTpm>,
 }
 
@@ -71,7 +72,20 @@ impl Machine {
     /// # Errors
     /// Never at present.
     pub fn at(ca: &Path, state: &Path, port: u16) -> anyhow::Result<Self> {
-        Ok(Self { ca: ca.to_owned(), state: state.to_owned(), port, running: None })
+        let (ca, state) = (ca.to_owned(), state.to_owned());
+        Ok(Self { ca, state, port, place: Place::Here, running: None })
+    }
+
+    /// The same machine elsewhere.
+    #[must_use]
+    pub fn moved_to(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// Where the machine is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Switches it on and plays a boot.
@@ -81,10 +95,11 @@ impl Machine {
     pub fn boot(&mut self, boot: Boot) -> anyhow::Result<()> {
         self.power_off();
         // A predecessor's port may take a moment to be free.
-        let start = || Ok(Some(SoftTpm::start_at(&self.state, self.port)?));
+        let start = || Ok(Some(self.place.run(|| SoftTpm::start_at(&self.state, self.port))??));
         let running = wait::until(Duration::from_secs(10), "starting a software TPM", start)?;
         self.running = Some(running);
-        measure(&self.tcti(), boot)
+        let tcti = self.tcti();
+        self.place.run(|| measure(&tcti, boot))?
     }
 
     /// Pulls the plug.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Cluster, Role, Server};
 use crate::{
     ports,
+    process::Place,
     tpm::{Boot, Machine},
 };
 
@@ -108,7 +109,12 @@ impl Cluster {
         program: PathBuf,
         boot: Boot,
     ) -> anyhow::Result<Server> {
-        let mut machine = Machine::manufacture(&self.path("tpm-ca"), &self.path("tpm").join(name))?;
+        let machine = Machine::manufacture(&self.path("tpm-ca"), &self.path("tpm").join(name))?;
+        let place = match &self.network {
+            Some(network) => Place::Machine(network.join()?),
+            None => Place::Here,
+        };
+        let mut machine = machine.moved_to(place);
         machine.boot(boot)?;
         Server::new(name, role, program, &self.folder, ports::one()?, machine)
     }

@@ -25,6 +25,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use holdfast_faults::network::Network;
 
 pub use accounts::Account;
 pub use genesis::Founded;
@@ -42,6 +43,8 @@ pub const AGREE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Cluster {
     folder: PathBuf,
     binaries: Binaries,
+    /// Where its machines are, if not all on this one.
+    network: Option<Network>,
     /// Known after the founding.
     pub founded: Option<Founded>,
     /// Voters, in the order in which they joined.
@@ -58,7 +61,18 @@ impl Cluster {
     pub fn new(folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let folder = folder.canonicalize().context("the cluster's folder")?;
-        Ok(Self { folder, binaries: Binaries::find()?, founded: None, voters: vec![], nodes: vec![] })
+        let binaries = Binaries::find()?;
+        Ok(Self { folder, binaries, network: None, founded: None, voters: vec![], nodes: vec![] })
+    }
+
+    /// The same, with each server on a machine of its own in a network.
+    ///
+    /// # Errors
+    /// As before, or the kernel makes no network (are we root?).
+    pub fn new_in_network(folder: &Path) -> anyhow::Result<Self> {
+        let mut cluster = Self::new(folder)?;
+        cluster.network = Some(Network::new()?);
+        Ok(cluster)
     }
 
     /// A started cluster of this size with an approved boot state: the start of most tests.

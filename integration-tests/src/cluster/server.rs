@@ -13,7 +13,12 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::{START_TIMEOUT, kept::KeptServer};
-use crate::{cli::Program, process, process::Process, tpm::Machine, wait};
+use crate::{
+    cli::Program,
+    process::{self, Place, Process},
+    tpm::Machine,
+    wait,
+};
 
 /// What both programs log when they begin to serve.
 const SERVES: &str = " serving ";
@@ -48,7 +53,10 @@ pub struct Server {
     program: PathBuf,
     data: PathBuf,
     log: PathBuf,
+    place: Place,
     port: u16,
+    /// Environment of its process, from its next start on.
+    pub environment: Vec<(String, String)>,
     /// Its TPM.
     pub machine: Machine,
     /// Its node id, once it has joined.
@@ -73,6 +81,7 @@ impl Server {
         port: u16,
         machine: Machine,
     ) -> anyhow::Result<Self> {
+        let place = machine.place().clone();
         let log = folder.join("logs").join(format!("{name}.log"));
         let mut server = Self {
             name: name.to_owned(),
@@ -80,7 +89,9 @@ impl Server {
             program,
             data: folder.join(name),
             log,
+            place,
             port,
+            environment: vec![],
             machine,
             node: None,
             ek: String::new(),
@@ -98,7 +109,23 @@ impl Server {
         let KeptServer { name, role, port, tpm_port: _, node, ek } = kept;
         let log = folder.join("logs").join(format!("{name}.log"));
         let data = folder.join(&name);
-        Self { name, role, program, data, log, port, machine, node, ek, process: None, log_start: 0 }
+        let (place, environment) = (machine.place().clone(), vec![]);
+        let (process, log_start) = (None, 0);
+        Self {
+            name,
+            role,
+            program,
+            data,
+            log,
+            place,
+            port,
+            environment,
+            machine,
+            node,
+            ek,
+            process,
+            log_start,
+        }
     }
 
     /// Its name in this cluster.
@@ -138,6 +165,19 @@ impl Server {
         read().unwrap_or_default()
     }
 
+    /// The machine that it runs on.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Its process gets a signal.
+    ///
+    /// # Errors
+    /// It does not run, or the kernel refuses.
+    pub fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+        self.process.as_mut().context("it does not run")?.signal(signal)
+    }
+
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
@@ -145,12 +185,12 @@ impl Server {
 
     /// `host:port`.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.place.address(), self.port)
     }
 
     /// Its program, to be run to its end.
     pub fn cli(&self) -> Program {
-        Program::new(self.program.clone(), &self.log)
+        Program::new(self.program.clone(), &self.log).at(self.place.clone())
     }
 
     /// Arguments of `join` that every machine gives.
@@ -219,7 +259,9 @@ impl Server {
         if config.is_file() {
             arguments.extend(["--config", &configured]);
         }
-        let process = Process::start(&self.name, &self.program, arguments, environment, &self.log);
+        let environment = [&self.environment, environment].concat();
+        let process =
+            Process::start_at(&self.place, &self.name, &self.program, arguments, &environment, &self.log);
         self.process = Some(process?);
         Ok(())
     }
