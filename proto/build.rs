@@ -16,6 +16,7 @@ const FILES: &[&str] = &[
     "holdfast/registry/v1/accounts.proto",
     "holdfast/registry/v1/operators.proto",
     "holdfast/node/v1/peer.proto",
+    "holdfast/node/v1/transfer.proto",
     "holdfast/node/v1/maps.proto",
     "holdfast/session/v1/session.proto",
 ];

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use holdfast_sys_core::{
@@ -13,7 +14,7 @@ use holdfast_sys_core::{
 };
 use serde::Deserialize;
 
-use crate::mail::MailConfig;
+use crate::{mail::MailConfig, transfer::Pace};
 
 /// Logs of the program itself; other crates only when something is wrong.
 const DEFAULT_FILTER: &str = "warn,audit=info,tss_esapi=off,openraft=error,\
@@ -66,6 +67,10 @@ struct Log {
 #[serde(deny_unknown_fields, default)]
 struct Store {
     cache_mib: u32,
+    /// Rows of slots that were handed over are dropped after this long.
+    drop_moved_after_s: u32,
+    /// Rows of slots that come from another group, a second.
+    move_mib_s: u32,
 }
 
 impl Default for Log {
@@ -76,7 +81,7 @@ impl Default for Log {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { cache_mib: 32 }
+        Self { cache_mib: 32, drop_moved_after_s: 600, move_mib_s: 64 }
     }
 }
 
@@ -89,6 +94,8 @@ pub struct Config {
     pub log_filter: String,
     /// Cache of the record store, bytes.
     pub cache_bytes: u64,
+    /// How slots move.
+    pub moves: Pace,
     /// Whose pages may hold sessions here.
     pub web_origins: BTreeSet<WebOrigin>,
     /// Modules that are servers of their own, with the numbers of their tablespaces.
@@ -107,6 +114,9 @@ pub enum NodeConfigError {
     /// Too small.
     #[error("store.cache_mib is {0}: give the store at least {MIN_CACHE_MIB} MiB")]
     Cache(u32),
+    /// Moves would never end.
+    #[error("store.move_mib_s is 0: slots would never arrive")]
+    Moves,
     /// Text that is no origin.
     #[error("web_origins: {text:?} is none, such as https://app.example.com")]
     Origin {
@@ -148,10 +158,17 @@ impl Config {
         if store.cache_mib < MIN_CACHE_MIB {
             return Err(NodeConfigError::Cache(store.cache_mib));
         }
+        if store.move_mib_s == 0 {
+            return Err(NodeConfigError::Moves);
+        }
         Ok(Self {
             log_format: log.format,
             log_filter: log.filter,
             cache_bytes: u64::from(store.cache_mib) << 20,
+            moves: Pace {
+                drop_after: Duration::from_secs(store.drop_moved_after_s.into()),
+                bytes_a_second: u64::from(store.move_mib_s) << 20,
+            },
             web_origins: origins(web_origins)?,
             module_servers: module_servers(module_server)?,
             mail,

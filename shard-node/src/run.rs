@@ -16,7 +16,10 @@ use holdfast_enrol::{
     watch::{VerifiedMap, View, Watcher},
 };
 use holdfast_keys::{LocalKey, P256Public};
-use holdfast_proto::node::v1::{maps_server::MapsServer, node_server::NodeServer, peer_server::PeerServer};
+use holdfast_proto::node::v1::{
+    maps_server::MapsServer, node_server::NodeServer, peer_server::PeerServer,
+    transfer_server::TransferServer,
+};
 use holdfast_store::{SledEngine, engine::SledOptions};
 use holdfast_sys_core::{
     BanList, Clock, PlatformServer,
@@ -38,6 +41,7 @@ use crate::{
     modules,
     partition::{HostedGroups, NodeHost},
     services::{MapsService, NodeService, PeerService},
+    transfer::{TransferService, keep_moving},
 };
 
 /// Runs until SIGTERM or SIGINT.
@@ -89,6 +93,7 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
         tokio::spawn(reconcile(Arc::clone(&runtime))),
         tokio::spawn(keep_whole(Arc::clone(&runtime))),
         tokio::spawn(keep_telling(Arc::clone(&runtime))),
+        tokio::spawn(keep_moving(Arc::clone(&runtime), config.moves)),
         tokio::spawn(keep_renewed(Arc::clone(&member), registries)),
         tokio::spawn(follow(Arc::clone(&member), watcher.view(), bans)),
     ]);
@@ -171,6 +176,7 @@ async fn assemble(
         .descriptors(holdfast_proto::DESCRIPTORS)
         .service(runtime.consensus.service(Arc::new(TlsPeerAuth::new(banned))))
         .service(PeerServer::new(PeerService::new(Arc::clone(runtime))))
+        .service(TransferServer::new(TransferService::new(Arc::clone(runtime))))
         .service(MapsServer::new(MapsService::new(Arc::new(watcher.view()))))
         .service(NodeServer::new(NodeService::new(Arc::clone(runtime), watcher.connected())))
         .sessions(SessionSettings {

@@ -7,7 +7,7 @@ use holdfast_domain::{
     Admission, ClusterId, EkHash, JoinEvidence, NodeId, NodeRole, OperatorRequest, PcrApproval, PolicyEpoch,
     Reason, SignedAdmission, UnixMs, WrapTarget, admission::MAX_ADMISSION, codec, evidence::MAX_EVIDENCE,
 };
-use holdfast_keys::Dmk;
+use holdfast_keys::{Dmk, P256Public};
 use holdfast_proto::registry::v1::{GetEvidenceReply, GetEvidenceRequest, custody_client::CustodyClient};
 use holdfast_tpm_verify::{AttestedNode, EkRoots, PolicyKey, VerifyContext, join, wrap::wrap_key};
 
@@ -31,6 +31,11 @@ impl Newcomer {
     /// [`CustodyError::Newcomer`], [`CustodyError::Admission`] with their reasons.
     pub async fn check(keeper: &Keeper, node: NodeId) -> Result<Self, CustodyError> {
         Ok(Self { attested: check(keeper, node, NodeRole::Node).await? })
+    }
+
+    /// The key that its TPM signs with.
+    pub fn tls(&self) -> &P256Public {
+        self.attested.tls().key()
     }
 }
 

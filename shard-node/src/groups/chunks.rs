@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use holdfast_domain::{GroupDescriptor, GroupId, ReplicaDescriptor, ReplicaState};
+use holdfast_domain::{GroupId, ReplicaDescriptor, ReplicaState};
 use holdfast_proto::node::v1::{Chunk, FetchChunksRequest, peer_client::PeerClient};
 use holdfast_store::segments::ChunkId;
 use tonic::transport::Channel;

@@ -46,5 +46,4 @@ pub(crate) use self::{
         PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus, fingerprint,
     },
     state::Reader,
-    travel::Pulled,
 };

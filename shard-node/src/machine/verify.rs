@@ -10,7 +10,7 @@ use holdfast_store::{
 
 use super::{
     GroupState, StateError, Table, layout,
-    rows::{Row as _, SlotRow},
+    rows::{Row as _, SlotRow, SlotStatus},
     state::OpenSlot,
 };
 
@@ -28,7 +28,11 @@ impl GroupState {
         let mut expected = BTreeMap::new();
         each(&*view, prefix.rows(Table::Slots, &[]), |row, value| {
             let slot = layout::slot_of(&row).ok_or(StateError::Key)?;
-            expected.insert(slot, SlotDigest::from_bytes(SlotRow::decode(&value)?.digest));
+            let row = SlotRow::decode(&value)?;
+            // Rows of slots that are gone are on their way out.
+            if row.status != SlotStatus::Gone {
+                expected.insert(slot, SlotDigest::from_bytes(row.digest));
+            }
             Ok(())
         })?;
         let mut keys = BTreeMap::new();

@@ -49,6 +49,21 @@ impl PeerService {
             .map(|group| group.replicas.iter().map(|replica| replica.node).collect())
             .unwrap_or_default()
     }
+
+    /// The replica, if the caller has one of the same group or of one that gets slots of it.
+    fn source(&self, caller: &Caller, group: u32) -> Result<Arc<ShardGroup>, Refusal> {
+        let to = {
+            let view = self.0.view.borrow();
+            let mut moves = view.map.iter().flat_map(|map| &map.map.moves);
+            moves.find(|of| of.from == GroupId(group)).map(|of| of.to)
+        };
+        match (caller, to) {
+            (Caller::Node(node), Some(to)) if self.members(to).contains(node) => {
+                self.0.hosted.get(GroupId(group)).ok_or_else(|| Reason::NotReady.into())
+            }
+            _ => self.replica(caller, group),
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -61,7 +76,7 @@ impl Peer for PeerService {
     ) -> Result<Response<Self::FetchChunksStream>, Status> {
         let caller = Caller::of(&request)?.clone();
         let FetchChunksRequest { group, chunk_ids } = request.into_inner();
-        let shard = self.replica(&caller, group)?;
+        let shard = self.source(&caller, group)?;
         let ids = read_ids(&chunk_ids)?;
         let (sender, receiver) = mpsc::channel(FETCH_QUEUE);
         tokio::spawn(send(shard, ids, sender));

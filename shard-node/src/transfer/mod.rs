@@ -16,10 +16,10 @@
 //! # Who decides what
 //! 1. Registry: the move begins. The map lists it; the slots are still the source's.
 //! 2. Target's log: `PutTransferKey`, an X25519 key whose private half is sealed under the target's DMK. Its leader signs the public
-//!    half with its TPM's TLS key and shows it to the source's leader ([`begin`]), which verifies the machine's evidence, its admission and
+//!    half with its TPM's TLS key and shows it to the source's leader (`BeginTransfer`), which verifies the machine's evidence, its admission and
 //!    the signature as for a newcomer of its own group, and that the map names that machine as a voter of the move's target.
 //! 3. Source's log: `BeginMove`. From this command on, `apply` notes the keys of all rows that it changes in these slots.
-//! 4. Target's log: `BeginImport`, then `ImportRows` piece by piece: all rows, then what was noted ([`pull`]). Each piece says
+//! 4. Target's log: `BeginImport`, then `ImportRows` piece by piece: all rows, then what was noted (`PullSlots`). Each piece says
 //!    where the import must be and where it is then; `apply` refuses every other, so none is left out and one that comes twice changes
 //!    nothing. Rows travel byte-identical: records, partition keyrings, command ids with their order, files, pages. A slot's keyring
 //!    alone is opened: by the source's leader, which seals it to the transfer key, and by the target's, which seals it under its DMK.
@@ -54,3 +54,18 @@
 //! - After `Activate`: the slots are served on the fence's proof. The report is repeated until the map shows it.
 //! - After the map changed: the source's leader parts with the slots when it sees the map; dropping goes on where it was.
 //! - The target never comes back: nothing but an operator's recovery of that group ends the move, as only its log knows whether it activated.
+
+mod drive;
+mod error;
+mod import;
+mod key;
+mod piece;
+mod plan;
+mod rekey;
+mod serve;
+
+pub use self::{
+    drive::{Pace, keep_moving},
+    error::TransferError,
+    serve::TransferService,
+};

@@ -10,7 +10,7 @@ use holdfast_store::records::{RecordKey, StoredRecord};
 
 use super::{
     super::{
-        Blob, Outcome, SlotEpoch, Table, layout,
+        Blob, Outcome, SlotEpoch, StateError, Table, layout,
         moves::{Fence, FencedSlot, MovedRow, Position, TRAVEL, is_proper, slots_of},
         rows::{
             DedupOrderRow, DedupRing, DedupRow, FileRow, GroupRow, IncomingPhase, IncomingRow, PageRow,
@@ -29,6 +29,7 @@ impl Applying<'_> {
         if !is_proper(&row.slots) {
             return refuse(Outcome::Malformed);
         }
+        self.state.keys().await_generation(row.generation).map_err(StateError::from)?;
         match self.txn.get::<IncomingRow>(&[])? {
             Some(present) if present.since == row.since && present.is_open() => {
                 let IncomingRow { generation, sealed, .. } = row.clone();
@@ -109,6 +110,7 @@ impl Applying<'_> {
                 if value.as_ref().is_some_and(|value| !decodes(table, &value.0)) {
                     return refuse(Outcome::Malformed);
                 }
+                self.before_row(table, key, value.as_ref())?;
                 if table == Table::PartitionKeyrings {
                     let before = u32::from(self.txn.get_raw(table, &key.0)?.is_some());
                     let after = u32::from(value.is_some());
@@ -121,6 +123,31 @@ impl Applying<'_> {
             }
         }
         slots.insert(number, slot);
+        Ok(())
+    }
+
+    /// What others must know before a row is there.
+    fn before_row(&self, table: Table, key: &Blob, value: Option<&Blob>) -> Result<(), StateError> {
+        match table {
+            Table::SlotKeyrings => {
+                if let Some(value) = value {
+                    let generation = SlotKeyringRow::decode(&value.0)?.generation;
+                    self.state.keys().await_generation(generation)?;
+                }
+            }
+            // Whichever of a file's rows comes last tells of its chunks.
+            Table::Files => {
+                if let Some((slot, file)) = layout::file_of(&key.0) {
+                    self.state.news().file(slot, file);
+                }
+            }
+            Table::Pages => {
+                if let Some((slot, file, _)) = layout::page_of(&key.0) {
+                    self.state.news().file(slot, file);
+                }
+            }
+            _ => {}
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use holdfast_store::records::PartitionToken;
 
 use super::{
     super::{
-        Outcome, SlotEpoch, layout,
+        Outcome, SlotEpoch, StateError, layout,
         moves::Rekeyed,
         rows::{PartitionKeyringRow, SlotKeyringRow, SlotRow},
     },
@@ -21,6 +21,7 @@ impl Applying<'_> {
         keyring: &SlotKeyringRow,
         partitions: Vec<Rekeyed>,
     ) -> Result<(), Refused> {
+        self.state.keys().await_generation(keyring.generation).map_err(StateError::from)?;
         let row = self.serving(slot, epoch)?;
         if u32::try_from(partitions.len()) != Ok(row.partitions) {
             return refuse(Outcome::Conflict);

@@ -21,8 +21,8 @@ use proptest::{
 use super::support::*;
 use crate::machine::{
     Batch, Blob, Command, Fence, FencedSlot, IncomingPhase, IncomingRow, MoveCommand, MovedRow, Op, Outcome,
-    OutgoingPhase, OutgoingRow, Position, Pulled, Rekeyed, Row as _, SlotEpoch, SlotKeyringRow, SlotRow,
-    SlotStatus, Table, fingerprint, partition_key, slot_key, slots_of,
+    OutgoingPhase, OutgoingRow, Position, Rekeyed, Row as _, SlotEpoch, SlotKeyringRow, SlotRow, SlotStatus,
+    Table, fingerprint, partition_key, slot_key, slots_of, travel::Pulled,
 };
 
 /// What a protocol without one of its rules would do: the model must notice.
