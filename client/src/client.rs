@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -21,8 +21,8 @@ use crate::{
     credential::{ClientCredential, ClientDescription, NewClientCredential, chain_of},
     error::Answer,
     files::Files,
-    home::Home,
-    limits::MAX_REPLY_BYTES,
+    home::{Home, Leaders},
+    limits::RENEW_AHEAD_TIMEOUT,
     map::{MapCache, Replica, Route},
     node_channels::NodeChannels,
     organisations::Organisation,
@@ -71,9 +71,12 @@ pub(crate) struct Shared {
     pub(crate) nodes: NodeChannels,
     pub(crate) home: AccountId,
     pub(crate) uploads_dir: std::path::PathBuf,
+    pub(crate) leaders: Leaders,
+    /// A look for a newer map is under way.
+    pub(crate) refreshing: AtomicBool,
     /// Marked as changed whenever a call was not permitted.
     pub(crate) denials: tokio::sync::watch::Sender<()>,
-    maps: Mutex<MapCache>,
+    pub(crate) maps: Mutex<MapCache>,
     identity: LiveIdentity,
 }
 
@@ -120,7 +123,8 @@ impl Client {
         let identity = client.shared.identity.current();
         if past_half(&identity, now()) {
             let expired = identity.not_after() <= now();
-            match client.renew().await {
+            let longest = if expired { Duration::MAX } else { RENEW_AHEAD_TIMEOUT };
+            match tokio::time::timeout(longest, client.renew()).await.unwrap_or(Ok(())) {
                 Ok(()) => {}
                 // Still good for a while: the next start tries again.
                 Err(error) if !expired => tracing::warn!(%error, "the certificate could not be renewed"),
@@ -197,6 +201,8 @@ impl Client {
             nodes: NodeChannels::new(dialer),
             home: credential.description().account,
             uploads_dir: credential.uploads_dir(),
+            leaders: Leaders::default(),
+            refreshing: AtomicBool::new(false),
             denials: tokio::sync::watch::Sender::new(()),
             maps: Mutex::new(maps),
             identity,
@@ -241,7 +247,7 @@ impl Client {
     pub fn home(&self, of: Option<HomeId>) -> Home {
         let shared = Arc::clone(&self.shared);
         let id = of.unwrap_or(shared.home.into());
-        Home { shared, id }
+        Home::new(shared, id)
     }
 
     /// A session with the node that serves this client's home, over a connection of its own that shows no certificate.
@@ -250,7 +256,10 @@ impl Client {
     /// See [`Error`].
     pub async fn session(&self, bound: Bound) -> Result<Session, Error> {
         const ACTION: &str = "open a session";
-        let Route { replicas, .. } = self.shared.route(self.shared.home.into(), ACTION).await?;
+        let Route { group, mut replicas, .. } = self.shared.route(self.shared.home.into(), ACTION).await?;
+        // Who leads takes what the session writes; the others name it.
+        let leader = self.shared.leaders.of(group);
+        replicas.sort_by_key(|replica| Some(replica.node) != leader);
         let mut failed = Error::Reply { action: ACTION.to_owned(), what: "replica" };
         for replica in &replicas {
             match self.session_with(replica, bound.clone()).await {
@@ -292,59 +301,6 @@ impl Client {
     /// The files of any home.
     pub fn files_of(&self, home: HomeId) -> Files {
         Files::new(self.home(Some(home)))
-    }
-}
-
-impl Shared {
-    /// The route to a home, asking the registry only when no map is known.
-    pub(crate) async fn route(&self, home: HomeId, action: &str) -> Result<Route, Error> {
-        let known = self.maps().route(home);
-        match known {
-            Some(route) => Ok(route),
-            None => {
-                let epoch = self.maps().epoch();
-                self.ask_registry(home, action, epoch).await?;
-                // A passing reason, so that callers wait for the first groups of a new cluster.
-                let reason = Reason::NotReady;
-                let none = || Answer::Refused { reason, newer: None }.into_error(action, Duration::ZERO);
-                self.maps().route(home).ok_or_else(none)
-            }
-        }
-    }
-
-    /// Asks for a map at least this new and takes it.
-    pub(crate) async fn ask_registry(
-        &self,
-        home: HomeId,
-        action: &str,
-        at_least: MapEpoch,
-    ) -> Result<(), Error> {
-        let home = home.as_bytes().to_vec();
-        let reply = self.registries.call(action, Repeat::Safe, |channel| {
-            let request = pb::ResolveRequest { home: home.clone().into(), min_map_epoch: at_least.0 };
-            let mut directory = DirectoryClient::new(channel).max_decoding_message_size(MAX_REPLY_BYTES);
-            async move { directory.resolve(request).await.map(tonic::Response::into_inner) }
-        });
-        let pb::ResolveReply { map, group: _ } = reply.await?;
-        // Seldom enough: who has a map asks the nodes.
-        self.registries.learn().await;
-        let signed = map.and_then(signed_map);
-        let missing = || Error::Reply { action: action.to_owned(), what: "shard map" };
-        self.take_map(&signed.ok_or_else(missing)?)
-    }
-
-    /// Takes a map that verifies and is newer; one that is known already is fine.
-    pub(crate) fn take_map(&self, signed: &Signed<ShardMap>) -> Result<(), Error> {
-        self.maps().offer(signed)?;
-        Ok(())
-    }
-
-    pub(crate) fn map_epoch(&self) -> MapEpoch {
-        self.maps().epoch()
-    }
-
-    fn maps(&self) -> std::sync::MutexGuard<'_, MapCache> {
-        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::{error::Error as StdError, time::Duration};
 
 use holdfast_certs::{DialError, IdentityError, VerifyError};
-use holdfast_domain::{MapEpoch, Reason, ShardMap, Signed, causes, codec::CodecError};
+use holdfast_domain::{NodeId, Reason, ShardMap, Signed, causes, codec::CodecError};
 use holdfast_keys::{EntropyError, secret_file::SecretFileError, sign::PrivateKeyError};
-use holdfast_proto::error_details;
+use holdfast_proto::error_details::{self, Details};
 use tonic::{Code, Status};
 
 use crate::{
@@ -161,21 +161,14 @@ impl Error {
 /// A failed call, understood.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// Refused for a reason, maybe with a newer map.
-    Refused { reason: Reason, newer: Option<NewerMapInfo> },
+    /// Refused for a reason, maybe with a newer map, maybe with who leads.
+    Refused { reason: Reason, map: Option<Signed<ShardMap>>, leader: Option<NodeId> },
     /// The server is not the one that was dialed.
     Untrusted { address: String, source: Box<VerifyError> },
     /// No answer. `sent` when the request may have reached the server.
     Silent { last: String, sent: bool },
     /// Something else.
     Server { code: Code, message: String },
-}
-
-/// What a refusal says of the server's map.
-#[derive(Debug)]
-pub(crate) struct NewerMapInfo {
-    pub(crate) epoch: MapEpoch,
-    pub(crate) map: Option<Signed<ShardMap>>,
 }
 
 impl Answer {
@@ -204,8 +197,13 @@ impl Answer {
     fn of_details(status: &Status) -> Option<Self> {
         let details = error_details::decode(status.details())?;
         let reason = details.reason.parse().ok()?;
-        let newer = details.map_epoch.map(|epoch| NewerMapInfo { epoch, map: details.map });
-        Some(Self::Refused { reason, newer })
+        let Details { reason: _, map_epoch: _, map, leader } = details;
+        Some(Self::Refused { reason, map, leader })
+    }
+
+    /// As if a server had refused.
+    pub(crate) const fn refused(reason: Reason) -> Self {
+        Self::Refused { reason, map: None, leader: None }
     }
 
     pub(crate) fn into_error(self, action: &str, waited: Duration) -> Error {
@@ -227,7 +225,12 @@ impl Answer {
 pub(crate) fn is_passing(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::NoQuorum | Reason::NotReady | Reason::Overloaded | Reason::RateLimited | Reason::Conflict
+        Reason::NotLeader
+            | Reason::NoQuorum
+            | Reason::NotReady
+            | Reason::Overloaded
+            | Reason::RateLimited
+            | Reason::Conflict
     )
 }
 
@@ -249,20 +252,20 @@ fn silence(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use error_details::Details;
-
     use super::*;
 
+    const LEADER: NodeId = NodeId::new([3; 16]);
+
     fn refused(reason: &str) -> Status {
-        let details = Details { reason: reason.into(), map_epoch: Some(MapEpoch(4)), ..Details::default() };
+        let details = Details { reason: reason.into(), leader: Some(LEADER), ..Details::default() };
         let bytes = error_details::encode(Code::FailedPrecondition, "text", details);
         Status::with_details(Code::FailedPrecondition, "text", bytes)
     }
 
     #[test]
-    fn a_refusal_keeps_its_reason_and_epoch() {
-        let Answer::Refused { reason, newer } = Answer::of(&refused("stale_map")) else { panic!() };
-        assert_eq!((reason, newer.unwrap().epoch), (Reason::StaleMap, MapEpoch(4)));
+    fn a_refusal_keeps_its_reason_and_the_leader() {
+        let Answer::Refused { reason, map, leader } = Answer::of(&refused("not_leader")) else { panic!() };
+        assert_eq!((reason, map, leader), (Reason::NotLeader, None, Some(LEADER)));
     }
 
     #[test]

@@ -26,14 +26,36 @@ pub const MAX_LEARNED: usize = 8;
 /// Asking for the registry's members is a favour to later commands: it holds this one up no longer.
 pub const LEARN_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A unary call without a reply for this long is repeated at another replica: a machine without power says nothing. Each such try gets
+/// twice the time of the one before, up to [`CALL_TIMEOUT`].
+pub const TRY_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// First pause before another try; it doubles each time.
-pub const FIRST_PAUSE_MS: u64 = 50;
+pub const FIRST_PAUSE_MS: u64 = 25;
 
 /// Longest pause before another try.
 pub const LONGEST_PAUSE_MS: u64 = 2_000;
 
-/// Stale maps in a row: a cluster that keeps moving a group faster than we learn of it is given up on.
-pub const MAX_STALE_MAPS: u32 = 4;
+/// Longest pause after a round in which no replica helped, in the first seconds: a new leader is not kept waiting.
+pub const ROUND_PAUSE_MS: u64 = 200;
+
+/// Later such a pause is at most this part of the time that was waited already.
+pub const PATIENT_SHARE: u64 = 8;
+
+/// Replicas that are asked one after the other without a pause: more than a group has.
+pub const MAX_ROUND: u32 = 8;
+
+/// First pause while slots are handed over, which takes less than 200 ms; it doubles after each [`MOVING_TRIES`].
+pub const MOVING_PAUSE_MS: u64 = 10;
+
+/// See [`MOVING_PAUSE_MS`].
+pub const MOVING_TRIES: u32 = 16;
+
+/// Asking one node for its map.
+pub const ASK_NODE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Renewing a certificate that is still good holds a command up no longer.
+pub const RENEW_AHEAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Content of this size or less goes in one call.
 pub const SMALL_FILE_BYTES: u64 = 16 * 1024;

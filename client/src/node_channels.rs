@@ -10,8 +10,8 @@ use tonic::transport::Channel;
 
 use crate::{error::Error, map::Replica};
 
-/// Most channels kept: a client talks to one group, which has a handful of replicas over its life.
-const MAX_CHANNELS: usize = 16;
+/// Most channels kept: a client talks to a few homes, whose groups have a handful of replicas each.
+const MAX_CHANNELS: usize = 64;
 
 /// Channels that reconnect by themselves.
 pub(crate) struct NodeChannels {

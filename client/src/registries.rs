@@ -9,6 +9,7 @@ use std::{
 };
 
 use holdfast_certs::{DialError, Dialed, Dialer, ExpectedServer};
+use holdfast_domain::Reason;
 use holdfast_keys::random_array;
 use holdfast_proto::registry::v1::{self as pb, directory_client::DirectoryClient};
 use tonic::{Status, transport::Channel};
@@ -130,8 +131,9 @@ impl Registries {
                 return Err(Error::Unknown { action: action.to_owned(), last: last.clone() });
             }
             let failure = match &answer {
-                Answer::Silent { .. } => Failure::Unavailable,
-                Answer::Refused { reason, .. } if is_passing(*reason) => Failure::Unavailable,
+                Answer::Silent { .. } => Failure::NoServer,
+                Answer::Refused { reason: Reason::Overloaded | Reason::RateLimited, .. } => Failure::Busy,
+                Answer::Refused { reason, .. } if is_passing(*reason) => Failure::NoServer,
                 _ => Failure::Final,
             };
             match retry.after(failure, millis(began.elapsed()), jitter()) {

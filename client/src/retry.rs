@@ -1,14 +1,22 @@
 //! When to try again: a pure state machine. Time and randomness come in, a decision comes out.
 
-use crate::limits::{FIRST_PAUSE_MS, LONGEST_PAUSE_MS, MAX_STALE_MAPS};
+use crate::limits::{
+    FIRST_PAUSE_MS, LONGEST_PAUSE_MS, MAX_ROUND, MOVING_PAUSE_MS, MOVING_TRIES, PATIENT_SHARE, ROUND_PAUSE_MS,
+};
 
 /// How one try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     /// The server knows a newer shard map.
     StaleMap(NewerMap),
-    /// Nobody answered, or the answer was to come again.
-    Unavailable,
+    /// This server did not help; another one that may was not asked yet.
+    NextServer,
+    /// No server helped: none answered, or nobody leads.
+    NoServer,
+    /// What was asked for is being handed over, which takes a moment.
+    Moving,
+    /// The server has too much to do.
+    Busy,
     /// Trying again cannot help.
     Final,
 }
@@ -18,7 +26,7 @@ pub enum Failure {
 pub enum NewerMap {
     /// In the refusal.
     Attached,
-    /// At the registry.
+    /// At the server, which had no room for it in the refusal.
     Elsewhere,
 }
 
@@ -43,8 +51,10 @@ pub enum MapStep {
     Keep,
     /// Take the one that came with the refusal.
     TakeAttached,
-    /// Ask the registry for a newer one.
-    AskRegistry,
+    /// Ask the server for its own, and wait for it.
+    AskServer,
+    /// Look for a newer one without waiting for it.
+    Refresh,
 }
 
 /// The tries of one operation.
@@ -52,21 +62,29 @@ pub enum MapStep {
 pub struct Retry {
     patience_ms: u64,
     progress_at_ms: u64,
-    unavailable: u32,
+    /// Tries without a pause since the last one.
+    at_once: u32,
+    rounds: u32,
+    busy: u32,
     stale: u32,
+    moving: u32,
 }
 
 impl Retry {
     /// Begins; moments are milliseconds on any clock that does not run backwards.
     pub const fn new(patience_ms: u64, now_ms: u64) -> Self {
-        Self { patience_ms, progress_at_ms: now_ms, unavailable: 0, stale: 0 }
+        let (at_once, rounds, busy, stale, moving) = (0, 0, 0, 0, 0);
+        Self { patience_ms, progress_at_ms: now_ms, at_once, rounds, busy, stale, moving }
     }
 
     /// Something was achieved: patience and pauses begin anew.
     pub const fn progressed(&mut self, now_ms: u64) {
-        self.progress_at_ms = now_ms;
-        self.unavailable = 0;
-        self.stale = 0;
+        *self = Self::new(self.patience_ms, now_ms);
+    }
+
+    /// Patience that is left: no try may take longer.
+    pub const fn left_ms(&self, now_ms: u64) -> u64 {
+        self.patience_ms.saturating_sub(now_ms.saturating_sub(self.progress_at_ms))
     }
 
     /// Decides after a failure. `jitter` is random: it spreads the clients of a server that comes back.
@@ -74,106 +92,50 @@ impl Retry {
         let (pause, map) = match failure {
             Failure::Final => return Step::GiveUp,
             Failure::StaleMap(newer) => {
-                self.stale += 1;
-                if self.stale > MAX_STALE_MAPS {
-                    return Step::GiveUp;
-                }
                 let map = match newer {
                     NewerMap::Attached => MapStep::TakeAttached,
-                    NewerMap::Elsewhere => MapStep::AskRegistry,
+                    NewerMap::Elsewhere => MapStep::AskServer,
                 };
+                let before = count(&mut self.stale);
                 // The first time the new map is simply right; after that the group is on the move.
-                (if self.stale == 1 { 0 } else { pause_ms(self.stale, jitter) }, map)
+                (if before == 0 { 0 } else { doubled(FIRST_PAUSE_MS, before, LONGEST_PAUSE_MS) }, map)
             }
-            Failure::Unavailable => {
-                self.unavailable += 1;
-                // A server that stays silent may have lost the group to another one.
-                let map = if self.unavailable > 1 { MapStep::AskRegistry } else { MapStep::Keep };
-                (pause_ms(self.unavailable, jitter), map)
+            Failure::NextServer if count(&mut self.at_once) < MAX_ROUND => (0, MapStep::Keep),
+            // More servers than a group has: they send us in circles.
+            Failure::NextServer | Failure::NoServer => {
+                self.at_once = 0;
+                let waited = now_ms.saturating_sub(self.progress_at_ms);
+                let longest = (waited / PATIENT_SHARE).clamp(ROUND_PAUSE_MS, LONGEST_PAUSE_MS);
+                (doubled(FIRST_PAUSE_MS, count(&mut self.rounds), longest), MapStep::Refresh)
+            }
+            Failure::Moving => {
+                let before = count(&mut self.moving) / MOVING_TRIES;
+                (doubled(MOVING_PAUSE_MS, before, ROUND_PAUSE_MS), MapStep::Keep)
+            }
+            Failure::Busy => {
+                (doubled(FIRST_PAUSE_MS, count(&mut self.busy), LONGEST_PAUSE_MS), MapStep::Keep)
             }
         };
-        let waited = now_ms.saturating_sub(self.progress_at_ms);
-        if waited.saturating_add(pause) >= self.patience_ms {
-            Step::GiveUp
-        } else {
-            Step::Again { after_ms: pause, map }
-        }
+        let pause = spread(pause, jitter);
+        if pause >= self.left_ms(now_ms) { Step::GiveUp } else { Step::Again { after_ms: pause, map } }
     }
 }
 
-/// Doubles from [`FIRST_PAUSE_MS`] to [`LONGEST_PAUSE_MS`]; jitter takes away up to half.
-fn pause_ms(attempt: u32, jitter: u16) -> u64 {
-    let doubled = FIRST_PAUSE_MS.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    let full = doubled.min(LONGEST_PAUSE_MS);
-    full - full / 2 * u64::from(jitter) / u64::from(u16::MAX)
+/// Counts one more and tells how many there were.
+fn count(counter: &mut u32) -> u32 {
+    let before = *counter;
+    *counter = before.saturating_add(1);
+    before
+}
+
+fn doubled(first: u64, times: u32, longest: u64) -> u64 {
+    first.saturating_mul(1 << times.min(16)).min(longest)
+}
+
+/// Jitter takes away up to half.
+fn spread(pause: u64, jitter: u16) -> u64 {
+    pause - pause / 2 * u64::from(jitter) / u64::from(u16::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const PATIENCE: u64 = 10_000;
-
-    #[test]
-    fn a_stale_map_is_replaced_and_tried_at_once() {
-        let mut retry = Retry::new(PATIENCE, 0);
-        let step = retry.after(Failure::StaleMap(NewerMap::Attached), 1, 0);
-        assert_eq!(step, Step::Again { after_ms: 0, map: MapStep::TakeAttached });
-        let step = retry.after(Failure::StaleMap(NewerMap::Elsewhere), 2, 0);
-        assert!(matches!(step, Step::Again { after_ms: 1.., map: MapStep::AskRegistry }));
-    }
-
-    #[test]
-    fn maps_that_never_settle_are_given_up_on() {
-        let mut retry = Retry::new(u64::MAX, 0);
-        let stale = Failure::StaleMap(NewerMap::Attached);
-        for _ in 0..MAX_STALE_MAPS {
-            assert!(matches!(retry.after(stale, 0, 0), Step::Again { .. }));
-        }
-        assert_eq!(retry.after(stale, 0, 0), Step::GiveUp);
-    }
-
-    #[test]
-    fn a_final_failure_is_never_repeated() {
-        assert_eq!(Retry::new(u64::MAX, 0).after(Failure::Final, 0, 0), Step::GiveUp);
-    }
-
-    #[test]
-    fn patience_counts_from_the_last_progress() {
-        let mut retry = Retry::new(PATIENCE, 0);
-        retry.progressed(9_000);
-        assert!(matches!(retry.after(Failure::Unavailable, 15_000, 0), Step::Again { .. }));
-        assert_eq!(retry.after(Failure::Unavailable, 19_000, 0), Step::GiveUp);
-    }
-
-    #[test]
-    fn a_server_that_stays_silent_makes_us_ask_for_the_map() {
-        let mut retry = Retry::new(PATIENCE, 0);
-        assert!(matches!(retry.after(Failure::Unavailable, 0, 0), Step::Again { map: MapStep::Keep, .. }));
-        let second = retry.after(Failure::Unavailable, 0, 0);
-        assert!(matches!(second, Step::Again { map: MapStep::AskRegistry, .. }));
-    }
-
-    proptest! {
-        #[test]
-        fn invariant_every_sequence_ends_within_patience(
-            failures in prop::collection::vec((0u8..3, any::<u16>()), 1..200),
-            patience in 0u64..60_000,
-        ) {
-            let (mut retry, mut now) = (Retry::new(patience, 0), 0);
-            for (kind, jitter) in failures {
-                let failure = match kind {
-                    0 => Failure::StaleMap(NewerMap::Attached),
-                    1 => Failure::StaleMap(NewerMap::Elsewhere),
-                    _ => Failure::Unavailable,
-                };
-                let Step::Again { after_ms, .. } = retry.after(failure, now, jitter) else { break };
-                prop_assert!(after_ms <= LONGEST_PAUSE_MS);
-                now += after_ms;
-                prop_assert!(now < patience);
-            }
-        }
-    }
-}
+mod tests;

@@ -22,6 +22,15 @@ pub(super) fn client(channel: Channel) -> FilesClient<Channel> {
 }
 
 impl Files {
+    /// One unary call under one command id, which only reads.
+    async fn read<T, F, Fut>(&self, action: &str, call: F) -> Result<T, Error>
+    where
+        F: Fn(FilesClient<Channel>, wire::Route) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.home.read(action, |channel, route| call(client(channel), route)).await
+    }
+
     /// One unary call under one command id.
     pub(super) async fn call<T, F, Fut>(&self, action: &str, call: F) -> Result<T, Error>
     where
@@ -42,7 +51,7 @@ impl Files {
             let request = pb::StatRequest { route: Some(route), name: bytes.clone() };
             async move { client.stat(request).await }
         };
-        let info = self.call(&action, call).await?;
+        let info = self.read(&action, call).await?;
         self.named(file_of(info, &action)?, name, &action)
     }
 
@@ -69,7 +78,7 @@ impl Files {
             client.usage(pb::UsageRequest { route: Some(route) }).await
         };
         let pb::UsageReply { used_bytes, quota_bytes, files } =
-            self.call("ask for the account's usage", call).await?;
+            self.read("ask for the account's usage", call).await?;
         Ok(Usage { used_bytes, quota_bytes, files })
     }
 
@@ -110,7 +119,7 @@ impl Listing {
             };
             async move { client.list(request).await }
         };
-        let pb::ListReply { files, cursor: next } = self.files.call(ACTION, call).await?;
+        let pb::ListReply { files, cursor: next } = self.files.read(ACTION, call).await?;
         self.paging.follow(&cursor, next, ACTION)?;
         files.into_iter().map(|info| file_of(info, ACTION)).collect::<Result<_, _>>().map(Some)
     }

@@ -97,7 +97,7 @@ impl Files {
         let action = format!("get {name}");
         let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let writing = start_writer(receiver, writer);
-        let mut tries = self.home.tries(&action);
+        let mut tries = self.home.reading(&action);
         let mut download =
             Download { name, action: &action, chunks: sender, on_progress, file: None, received: 0 };
         let ended = loop {

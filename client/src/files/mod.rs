@@ -115,6 +115,12 @@ impl Files {
     pub(crate) const fn new(home: Home) -> Self {
         Self { home }
     }
+
+    /// The same files with reads (get, stat, list, usage) that may be as old as this: see [`Home::stale_ok`].
+    #[must_use]
+    pub fn stale_ok(self, within: std::time::Duration) -> Self {
+        Self { home: self.home.stale_ok(within) }
+    }
 }
 
 fn file_of(info: pb::FileInfo, action: &str) -> Result<File, Error> {

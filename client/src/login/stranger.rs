@@ -9,27 +9,27 @@ use std::{
 use bytes::Bytes;
 use holdfast_accounts_api::v1::{self as pb, logins_client::LoginsClient};
 use holdfast_certs::{Dialed, Dialer, ExpectedServer};
-use holdfast_domain::{AccountId, ClientId, LoginId, LoginName, MapEpoch, Reason, RootHash};
+use holdfast_domain::{
+    AccountId, ClientId, CommandId, LoginId, LoginName, NodeId, Reason, RootHash, ShardMap, Signed,
+};
 use holdfast_keys::{ClientKey, SignIn, random_array};
 use holdfast_proto::{module::v1 as wire, registry::v1 as registry};
 use tonic::{Response, Status};
 
 use super::Password;
 use crate::{
-    Client, Error, Registries,
+    Client, Error, ErrorKind, Registries,
     client::{bootstrap, bytes_of, renew, signed_map},
     config::RegistryAddress,
     credential::{ClientDescription, NewClientCredential},
     error::{Answer, is_passing},
-    home::new_command,
-    limits::{CALL_TIMEOUT, MAX_REPLY_BYTES},
-    map::{MapCache, Route},
-    registries::Repeat,
+    home::{Left, Turns, new_command},
+    limits::{ASK_NODE_TIMEOUT, CALL_TIMEOUT, MAX_REPLY_BYTES},
+    map::{MapCache, MapRefused, Offer, Replica, Route, learn},
+    registries::{Repeat, jitter, millis},
+    retry::{Failure, MapStep, NewerMap, Retry, Step},
     trust::Trust,
 };
-
-/// Between two tries.
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// Who signs in, and where his key goes.
 pub struct SigningIn {
@@ -133,44 +133,64 @@ impl Stranger {
         self.call("reset the password", call).await.map(|pb::ResetReply {}| ())
     }
 
-    /// One call, again at the next replica or with a newer map, under one command.
+    /// One call, again at another replica or with a newer map, under one command.
     async fn call<T, F, Fut>(&mut self, action: &str, call: F) -> Result<T, Error>
     where
         F: Fn(Dialed, wire::Route) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let (began, command, mut turn) = (Instant::now(), new_command()?, 0_usize);
+        let (began, command, mut turns) = (Instant::now(), new_command()?, Turns::default());
+        let mut retry = Retry::new(millis(self.patience), 0);
         loop {
-            let answer = match self.route(action).await? {
-                None => Answer::Refused { reason: Reason::NotReady, newer: None },
-                Some(Route { epoch, group, replicas }) => {
-                    let at = turn.checked_rem(replicas.len()).unwrap_or(0);
+            let (answer, failure) = match self.route(action).await? {
+                None => (Answer::refused(Reason::NotReady), Failure::NoServer),
+                Some(route) => {
                     let none = || Error::Reply { action: action.to_owned(), what: "replica" };
-                    let replica = replicas.get(at).ok_or_else(none)?;
-                    let expected = ExpectedServer::Node(replica.node);
-                    let route = wire::Route {
-                        map_epoch: epoch.0,
-                        group: group.0,
-                        command_id: Bytes::copy_from_slice(command.as_bytes()),
-                        home: Some(holdfast_domain::HomeId::Login(self.login).into()),
-                        max_staleness_ms: 0,
+                    let replica = turns.next(route.group, &route.replicas, None).ok_or_else(none)?;
+                    let answer = match self.ask(replica, &route, command, &call).await {
+                        Ok(reply) => return Ok(reply),
+                        Err(answer) => answer,
                     };
-                    match self.dialer.connect(&replica.address, &expected).await {
-                        Err(error) => Answer::Silent { last: holdfast_domain::causes(&error), sent: false },
-                        Ok(dialed) => match tokio::time::timeout(CALL_TIMEOUT, call(dialed, route)).await {
-                            Ok(Ok(reply)) => return Ok(reply.into_inner()),
-                            Ok(Err(status)) => Answer::of(&status),
-                            Err(_) => crate::home::no_reply(),
-                        },
-                    }
+                    let failure = judge(&answer, &mut turns, replica.node, &route.replicas);
+                    (answer, failure)
                 }
             };
-            if !again(&answer) || began.elapsed() > self.patience {
+            let step = retry.after(failure, millis(began.elapsed()), jitter());
+            let Step::Again { after_ms, map } = step else {
                 return Err(answer.into_error(action, began.elapsed()));
+            };
+            tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            if map != MapStep::Keep {
+                self.learn(&answer).await?;
             }
-            self.learn(action, &answer).await?;
-            turn = turn.wrapping_add(1);
-            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn ask<T, F, Fut>(
+        &self,
+        replica: &Replica,
+        route: &Route,
+        command: CommandId,
+        call: &F,
+    ) -> Result<T, Answer>
+    where
+        F: Fn(Dialed, wire::Route) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let wire = wire::Route {
+            map_epoch: route.epoch.0,
+            group: route.group.0,
+            command_id: Bytes::copy_from_slice(command.as_bytes()),
+            home: Some(holdfast_domain::HomeId::Login(self.login).into()),
+            max_staleness_ms: 0,
+        };
+        let dialed = self.dialer.connect(&replica.address, &ExpectedServer::Node(replica.node)).await;
+        let dialed =
+            dialed.map_err(|error| Answer::Silent { last: holdfast_domain::causes(&error), sent: false })?;
+        match tokio::time::timeout(CALL_TIMEOUT, call(dialed, wire)).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) => Err(Answer::of(&status)),
+            Err(_) => Err(crate::home::no_reply()),
         }
     }
 
@@ -182,15 +202,26 @@ impl Stranger {
         Ok(self.maps.route(self.login))
     }
 
-    /// Takes a newer map from an answer, or asks for one.
-    async fn learn(&mut self, action: &str, answer: &Answer) -> Result<(), Error> {
-        if let Answer::Refused { newer: Some(newer), .. } = answer
-            && let Some(map) = &newer.map
-        {
-            self.maps.offer(map)?;
-            return Ok(());
+    /// Takes a newer map from an answer, from a node of the group, or from the registry, should one of them have it.
+    async fn learn(&mut self, answer: &Answer) -> Result<(), Error> {
+        if let Answer::Refused { map: Some(map), .. } = answer {
+            return self.offer(map).map(drop);
         }
-        self.resolve(action).await
+        let replicas = self.maps.route(self.login).map(|route| route.replicas).unwrap_or_default();
+        for replica in &replicas {
+            let channel = self.dialer.channel(&replica.address, ExpectedServer::Node(replica.node));
+            let Ok(channel) = channel else { continue };
+            if let Ok(Some(map)) = learn::of_node(channel, self.maps.order()).await
+                && self.offer(&map)? == Offer::Taken
+            {
+                return Ok(());
+            }
+        }
+        // It may be down, and the map that is known may be right.
+        match tokio::time::timeout(ASK_NODE_TIMEOUT, self.resolve("look for a newer shard map")).await {
+            Ok(Err(error)) if error.kind() != ErrorKind::Unavailable => Err(error),
+            _ => Ok(()),
+        }
     }
 
     async fn resolve(&mut self, action: &str) -> Result<(), Error> {
@@ -203,23 +234,34 @@ impl Stranger {
         let registry::ResolveReply { map, group: _ } = reply.await?;
         let missing = || Error::Reply { action: action.to_owned(), what: "shard map" };
         let signed = map.and_then(signed_map).ok_or_else(missing)?;
-        if self.maps.epoch() == MapEpoch(0) || self.maps.newest().is_none() {
-            self.maps.offer(&signed)?;
-        } else {
-            // The same one is no news, and an older one of a voter that lags no harm.
-            drop(self.maps.offer(&signed));
+        self.offer(&signed).map(drop)
+    }
+
+    /// The same map is no news, and an older one of a server that lags no harm.
+    fn offer(&mut self, map: &Signed<ShardMap>) -> Result<Offer, Error> {
+        match self.maps.offer(map) {
+            Err(MapRefused::Older { .. }) => Ok(Offer::Known),
+            other => Ok(other?),
         }
-        Ok(())
     }
 }
 
-/// Whether another try may do better. Too many of them is an answer, not a state that passes.
-fn again(answer: &Answer) -> bool {
-    match answer {
-        Answer::Silent { .. } => true,
-        Answer::Refused { reason: Reason::RateLimited, .. } => false,
-        Answer::Refused { reason: Reason::StaleMap | Reason::WrongGroup, .. } => true,
-        Answer::Refused { reason, .. } => is_passing(*reason),
-        _ => false,
+/// What an answer means for the next try. Too many tries is an answer, not a state that passes.
+fn judge(answer: &Answer, turns: &mut Turns, asked: NodeId, replicas: &[Replica]) -> Failure {
+    let left = match answer {
+        Answer::Refused { reason: Reason::RateLimited, .. } => return Failure::Final,
+        Answer::Refused { reason: Reason::StaleMap | Reason::WrongGroup, map, .. } => {
+            return Failure::StaleMap(if map.is_some() { NewerMap::Attached } else { NewerMap::Elsewhere });
+        }
+        Answer::Refused { reason: Reason::NotLeader, leader: Some(leader), .. } => {
+            turns.hint(asked, *leader, replicas)
+        }
+        Answer::Silent { .. } => turns.of_no_use(asked, replicas),
+        Answer::Refused { reason, .. } if is_passing(*reason) => turns.of_no_use(asked, replicas),
+        _ => return Failure::Final,
+    };
+    match left {
+        Left::Somebody => Failure::NextServer,
+        Left::Nobody => Failure::NoServer,
     }
 }

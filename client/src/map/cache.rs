@@ -119,6 +119,11 @@ impl MapCache {
         self.newest.as_ref()
     }
 
+    /// Its lineage and epoch; 0 without one.
+    pub fn order(&self) -> (Lineage, MapEpoch) {
+        self.newest.as_ref().map_or((Lineage(0), MapEpoch(0)), |map| (map.lineage, map.epoch))
+    }
+
     /// Its epoch; 0 without one.
     pub fn epoch(&self) -> MapEpoch {
         self.newest.as_ref().map(|map| map.epoch).unwrap_or_default()
@@ -127,6 +132,11 @@ impl MapCache {
     /// Who serves a home.
     pub fn route(&self, home: impl Into<HomeId>) -> Option<Route> {
         Route::find(self.newest.as_ref()?, self.cluster, home)
+    }
+
+    /// Who is about to serve a home whose slot moves.
+    pub fn next_route(&self, home: impl Into<HomeId>) -> Option<Route> {
+        Route::find_next(self.newest.as_ref()?, self.cluster, home)
     }
 
     /// A cache that cannot be written costs a question to the registry next time, nothing more.
@@ -155,9 +165,9 @@ mod tests {
     const CLUSTER: ClusterId = ClusterId::new([1; 16]);
 
     fn map(lineage: u32, epoch: u64) -> ShardMap {
-        let replica = |state| ReplicaDescriptor {
-            replica: ReplicaId(1),
-            node: NodeId::new([2; 16]),
+        let replica = |number: u8, state| ReplicaDescriptor {
+            replica: ReplicaId(number.into()),
+            node: NodeId::new([number; 16]),
             address: "127.0.0.1:1".into(),
             state,
         };
@@ -165,7 +175,7 @@ mod tests {
             group: GroupId(1),
             epoch: ShardEpoch(1),
             slots: vec![even_slots(0, 1).unwrap()],
-            replicas: vec![replica(ReplicaState::Learner), replica(ReplicaState::Voter)],
+            replicas: vec![replica(1, ReplicaState::Learner), replica(2, ReplicaState::Voter)],
         };
         ShardMap {
             cluster: CLUSTER,

@@ -1,6 +1,7 @@
 //! The SDK against servers that fail on request.
 
 mod fakes;
+mod routing;
 mod voters;
 
 use std::{os::unix::ffi::OsStrExt as _, path::Path, time::Duration};
