@@ -87,8 +87,7 @@ impl Group {
 
     /// The highest position that this replica acknowledged, as it is on its disk: what the registry keeps for groups of one.
     pub fn acknowledged(&self) -> Option<Floor> {
-        let status = self.0.status().borrow();
-        Some(Floor { term: status.term, index: status.committed? })
+        self.0.acknowledged()
     }
 
     /// Commits a command through the leader, wherever it is. Waits [`limits::DEFAULT_PATIENCE`] at most.

@@ -297,7 +297,8 @@ impl Inner {
 
         let (publish, status) = watch::channel(watcher::starting(group, id));
         let publish = Arc::new(publish);
-        let floors = Arc::new(Floors::new(log.clone(), self.options.timing.heartbeat()));
+        let witness = log.witness();
+        let floors = Arc::new(Floors::new(witness.clone(), self.options.timing.heartbeat()));
         let peers = Arc::new(Peers::new(
             group,
             id,
@@ -305,12 +306,15 @@ impl Inner {
             self.directory.clone(),
             self.links.clone(),
             floors.clone(),
-            log.clone(),
+            witness.clone(),
         ));
-        let raft = Raft::new(id.0, self.config.clone(), Network(peers.clone()), log.clone(), adapter)
+        let raft = Raft::new(id.0, self.config.clone(), Network(peers.clone()), log, adapter)
             .await
             .map_err(|error| StartError::State { group, source: Box::new(error) })?;
         peers.attach(raft.metrics());
+        // Once the library answers, its metrics say what it found on the disk.
+        let ready = raft.with_raft_state(|_| ()).await;
+        ready.map_err(|error| StartError::State { group, source: Box::new(error) })?;
         // Published once before anybody can ask, so that a stored membership counts from the first frame on.
         let now = raft.metrics().borrow_watched().clone();
         watcher::publish(&now, &publish);
@@ -327,7 +331,7 @@ impl Inner {
             applied,
             liveness,
             publish,
-            log,
+            log: witness,
             floors,
             rules,
         }))

@@ -95,6 +95,7 @@ impl Replica {
         let Some(now) = at_rest() else { return };
         // A heartbeat under way would wake who agreed.
         self.raft().runtime_config().heartbeat(false);
+        self.floors().flush().await;
         let watched = self.ask_to_sleep(&now).await;
         let slept = match watched {
             Some(watched) if at_rest().as_ref() == Some(&now) => self.fall_asleep(activity, watched),
@@ -139,6 +140,7 @@ impl Replica {
             return None;
         }
         let watched = vec![Watched { replica: leader, peer, link, met: pong.life }];
+        self.floors().flush().await;
         self.fall_asleep(activity, watched).then(|| self.liveness().life())
     }
 

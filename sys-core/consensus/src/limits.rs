@@ -94,3 +94,6 @@ pub const UNREACHABLE_FOR: Duration = Duration::from_secs(2);
 
 /// How long a leader waits for its followers to agree to sleep.
 pub const SLEEP_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Members whose acknowledgements are remembered: those of a group before and after all of them were replaced.
+pub const MAX_FLOORS: usize = 2 * MAX_MEMBERS;

@@ -11,15 +11,18 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::adapter::{self, SharedMachine};
+use crate::floors::Floors;
 use crate::freshness::Freshness;
 use crate::liveness::Liveness;
+use crate::log::Witness;
 use crate::net::{Incoming, Peers, quorum_age};
+use crate::proof::Proof;
 use crate::propose::{Fate, Proposal, Way};
 use crate::reads::{self, Ask};
 use crate::sleep::Sleep;
 use crate::snapshot::SnapshotStore;
 use crate::types::{Raft, Vote};
-use crate::{Applied, GroupStatus, Member, Role, limits};
+use crate::{Applied, Floor, GroupStatus, Member, Role, limits};
 
 /// See the module.
 pub(crate) struct Replica {
@@ -39,6 +42,9 @@ pub(crate) struct Replica {
     sleep: Sleep,
     liveness: Arc<Liveness>,
     publish: Arc<watch::Sender<GroupStatus>>,
+    log: Witness,
+    floors: Arc<Floors>,
+    proof: Proof,
     rules: Rules,
 }
 
@@ -65,14 +71,29 @@ pub(crate) struct Parts {
     pub(crate) applied: watch::Receiver<Option<u64>>,
     pub(crate) liveness: Arc<Liveness>,
     pub(crate) publish: Arc<watch::Sender<GroupStatus>>,
+    pub(crate) log: Witness,
+    pub(crate) floors: Arc<Floors>,
     pub(crate) rules: Rules,
 }
 
 impl Replica {
     /// Starts the replica's own tasks.
     pub(crate) fn start(parts: Parts) -> Arc<Self> {
-        let Parts { group, id, raft, machine, snapshots, peers, status, applied, liveness, publish, rules } =
-            parts;
+        let Parts {
+            group,
+            id,
+            raft,
+            machine,
+            snapshots,
+            peers,
+            status,
+            applied,
+            liveness,
+            publish,
+            log,
+            floors,
+            rules,
+        } = parts;
         let (proposals, proposed) = mpsc::channel(limits::PROPOSE_QUEUE);
         let (asks, asked) = mpsc::channel(limits::PROPOSE_QUEUE);
         let replica = Arc::new(Self {
@@ -92,6 +113,9 @@ impl Replica {
             sleep: Sleep::new(),
             liveness,
             publish,
+            log,
+            floors,
+            proof: Proof::new(),
             rules,
         });
         tokio::spawn(crate::propose::run(replica.clone(), proposed));
@@ -198,6 +222,28 @@ impl Replica {
 
     pub(crate) fn sleep(&self) -> &Sleep {
         &self.sleep
+    }
+
+    pub(crate) fn floors(&self) -> &Floors {
+        &self.floors
+    }
+
+    pub(crate) fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// What the disk holds: nothing that was acknowledged may be above it.
+    pub(crate) fn held(&self) -> Floor {
+        let Floor { term, index } = self.log.held();
+        let snapshot = self.snapshots.current().and_then(|(meta, _)| meta.last_log_id);
+        Floor { term, index: index.max(snapshot.map_or(0, |id| id.index)) }
+    }
+
+    /// What the registry may hold against it after a restart: committed, so that no leader cuts it off, and synced.
+    pub(crate) fn acknowledged(&self) -> Option<Floor> {
+        let committed = self.raft.metrics().borrow_watched().local_committed?;
+        let Floor { term, index } = self.log.held();
+        Some(Floor { term, index: index.min(committed.index) })
     }
 
     pub(crate) fn liveness(&self) -> &Liveness {

@@ -31,7 +31,7 @@ pub(crate) fn starting(group: GroupId, replica: ReplicaId) -> GroupStatus {
         membership: Arc::default(),
         matched: BTreeMap::new(),
         sleeping: false,
-        standing: Standing::Proven,
+        standing: Standing::Proving,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Groups that sleep: what wakes them, and that nothing is lost or acknowledged twice whatever happens meanwhile.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests only")]
+
 mod support;
 
 use std::time::{Duration, Instant};

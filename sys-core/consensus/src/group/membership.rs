@@ -29,7 +29,12 @@ impl Group {
             return Err(MembershipError::Refused { group, reason: "too many members".into() });
         }
         let members: BTreeMap<u64, Member> = members.into_iter().map(|(id, member)| (id.0, member)).collect();
-        match self.0.raft().initialize(members).await {
+        let initialized = self.0.raft().initialize(members).await;
+        if initialized.is_ok() {
+            // Nothing was ever acknowledged under this id.
+            self.0.take_part();
+        }
+        match initialized {
             // Frames of the others are judged by what the status says.
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => self
                 .wait_for(limits::DEFAULT_PATIENCE, |status| status.last_log)

@@ -7,17 +7,19 @@ use super::engine::LogEngine;
 use super::seal::Place;
 use super::tail::Tail;
 use crate::codec::{self, LogIdRecord, VoteRecord};
-use crate::limits;
 use crate::types::{Entry, LogId};
+use crate::{Floor, limits};
 
 pub(super) const OWNER: &[u8] = b"owner";
 pub(super) const VOTE: &[u8] = b"vote";
 pub(super) const COMMITTED: &[u8] = b"committed";
+/// What members acknowledged.
+pub(super) const FLOORS: &[u8] = b"floors";
 pub(super) const PURGED: &[u8] = b"purged";
 /// The index after the last entry that counts; entries from there on were truncated.
 pub(super) const END: &[u8] = b"end";
 /// Bound of a stored value.
-pub(super) const MAX_VALUE_BYTES: usize = 256;
+pub(super) const MAX_VALUE_BYTES: usize = 2048;
 
 /// A group's part of the log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +82,9 @@ pub(super) fn load(engine: &LogEngine, place: Place) -> Result<Tail, GroupLogErr
     let committed: Option<LogIdRecord> = open_value(engine, place, COMMITTED)?;
     let purged: Option<LogIdRecord> = open_value(engine, place, PURGED)?;
     let end: Option<u64> = open_value(engine, place, END)?;
+    let floors: Option<Vec<(u64, Floor)>> = open_value(engine, place, FLOORS)?;
     let mut tail = Tail::default();
+    tail.floors = floors.unwrap_or_default();
     tail.vote = vote.map(Into::into);
     tail.purged = purged.map(Into::into);
     tail.in_files = engine.span(place.region);
@@ -101,6 +105,10 @@ pub(super) fn load(engine: &LogEngine, place: Place) -> Result<Tail, GroupLogErr
             tail.last = Some(found.log_id);
             next = found.log_id.index.saturating_add(1);
         }
+    }
+    // Whatever is in the files is synced by now.
+    if let Some(last) = tail.last {
+        tail.synced(last.index);
     }
     let voted = tail.vote.map_or(0, |vote| vote.leader_id.term);
     if tail.last.is_some_and(|last| last.leader_id.term > voted) {

@@ -12,8 +12,10 @@ mod seal;
 mod store;
 mod tail;
 mod tail_guard;
+mod witness;
 
 pub(crate) use engine::LogEngine;
 pub use engine::LogOpenError;
 pub(crate) use load::GroupLogError;
 pub(crate) use store::GroupLog;
+pub(crate) use witness::Witness;

@@ -14,6 +14,7 @@ use super::engine::{self, LogEngine};
 use super::load::{self, COMMITTED, END, GroupLogError, PURGED, VOTE, load, owner, read_files};
 use super::seal::Place;
 use super::tail::Tail;
+use super::witness::Witness;
 use crate::codec::{self, LogIdRecord, VoteRecord};
 use crate::limits;
 use crate::types::{Entry, IoFlushed, LogId, Types, Vote};
@@ -72,6 +73,11 @@ impl GroupLog {
     pub(crate) async fn destroy(engine: &LogEngine, group: u32) -> io::Result<()> {
         engine.forget_lazy(region(group));
         engine.write_durably(region(group), vec![Change::Clean]).await
+    }
+
+    /// What others may see and write of it.
+    pub(crate) fn witness(&self) -> Witness {
+        Witness { engine: Arc::downgrade(&self.engine), place: self.place, tail: self.tail.clone() }
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {

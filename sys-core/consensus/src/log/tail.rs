@@ -5,14 +5,16 @@
 
 use std::collections::VecDeque;
 
-use crate::limits;
 use crate::types::{Entry, LogId, Vote};
+use crate::{Floor, limits};
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Tail {
     pub(super) vote: Option<Vote>,
     pub(super) committed: Option<LogId>,
+    /// What members acknowledged, as the log was opened.
+    pub(super) floors: Vec<(u64, Floor)>,
     pub(super) purged: Option<LogId>,
     /// Last entry, or what was purged when there is none.
     pub(super) last: Option<LogId>,
@@ -21,7 +23,7 @@ pub(super) struct Tail {
     /// A durable marker says that entries after `last` do not count.
     pub(super) marked: bool,
     /// Entries up to here are synced and may leave the window.
-    synced: Option<u64>,
+    pub(super) synced: Option<u64>,
     window: VecDeque<(Entry, usize)>,
     window_bytes: usize,
 }
@@ -102,6 +104,7 @@ impl Tail {
             self.window_bytes = self.window_bytes.saturating_sub(*bytes);
             self.window.pop_front();
         }
+        self.synced = self.synced.max(Some(upto.index));
         self.purged = Some(upto);
         if self.last.is_none_or(|last| last.index < upto.index) {
             self.last = Some(upto);

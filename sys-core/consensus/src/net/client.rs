@@ -21,9 +21,11 @@ use tokio::sync::watch;
 use super::link::{CallError, Link, Links, Route};
 use super::transfer;
 use super::wire::{self, Append, Ballot, Note, Request, Response};
+use crate::floors::Floors;
+use crate::log::Witness;
 use crate::snapshot::SnapshotFile;
 use crate::types::{Types, Vote};
-use crate::{GroupStatus, Member, PeerDirectory, PeerId, PeerTarget};
+use crate::{Floor, GroupStatus, Member, PeerDirectory, PeerId, PeerTarget};
 
 /// Patience for the answer to entries, the follower's sync included.
 const APPEND_PATIENCE: Duration = Duration::from_secs(2);
@@ -44,6 +46,8 @@ pub(crate) struct Peers {
     stamps: Mutex<BTreeMap<ReplicaId, u64>>,
     /// The library's, once it runs.
     metrics: OnceLock<Metrics>,
+    floors: Arc<Floors>,
+    log: Witness,
 }
 
 type Metrics = WatchReceiverOf<Types, RaftMetrics<Types>>;
@@ -55,6 +59,8 @@ impl Peers {
         status: watch::Receiver<GroupStatus>,
         directory: Arc<dyn PeerDirectory>,
         links: Arc<Links>,
+        floors: Arc<Floors>,
+        log: Witness,
     ) -> Self {
         Self {
             group,
@@ -65,6 +71,8 @@ impl Peers {
             held: Mutex::default(),
             stamps: Mutex::default(),
             metrics: OnceLock::new(),
+            floors,
+            log,
         }
     }
 
@@ -79,7 +87,8 @@ impl Peers {
         let echo = self.stamps.lock().unwrap_or_else(PoisonError::into_inner).get(&to).copied().unwrap_or(0);
         let age = self.metrics.get().and_then(|metrics| quorum_age(&metrics.borrow_watched(), self.me));
         let quorum_age_ms = age.and_then(|age| u32::try_from(age.as_millis()).ok()?.checked_add(1));
-        Note { echo, quorum_age_ms, floors: Vec::new() }
+        self.floors.raise(self.me, self.log.held());
+        Note { echo, quorum_age_ms, floors: self.floors.news_for(to) }
     }
 
     fn stamped(&self, from: ReplicaId, stamp: u64) {
@@ -182,6 +191,11 @@ impl PeerCall {
         }
     }
 
+    /// The member acknowledged this to the leader or candidate that asked.
+    fn acknowledged(&self, vote: Vote, index: u64) {
+        self.peers.floors.raise(self.to, Floor { term: vote.leader_id.term, index });
+    }
+
     async fn ballot(&self, request: &Request<'_>, option: &RPCOption) -> Rpc<VoteResponse<Types>> {
         let patience = option.soft_ttl();
         let answer = |response: Response<'_>| match response {
@@ -217,16 +231,29 @@ impl RaftNetworkV2<Types> for PeerCall {
             _ => None,
         };
         let note = self.peers.note(self.to);
-        let (response, stamp) = self
-            .ask(&Request::Append(Append::new(&rpc, note)), patience, answer)
-            .await
-            .map_err(|error| self.failed(RPCTypes::AppendEntries, patience, error))?;
+        let (response, stamp) =
+            self.ask(&Request::Append(Append::new(&rpc, note)), patience, answer).await.map_err(|error| {
+                self.peers.floors.not_told(self.to);
+                self.failed(RPCTypes::AppendEntries, patience, error)
+            })?;
         self.peers.stamped(self.to, stamp);
+        let acknowledged = match &response {
+            AppendEntriesResponse::Success => last,
+            AppendEntriesResponse::PartialSuccess(upto) => *upto,
+            AppendEntriesResponse::Conflict | AppendEntriesResponse::HigherVote(_) => None,
+        };
+        if let Some(id) = acknowledged {
+            self.acknowledged(rpc.vote, id.index);
+        }
         Ok(response)
     }
 
     async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {
-        self.ballot(&Request::Vote(Ballot::from(&rpc)), &option).await
+        let answer = self.ballot(&Request::Vote(Ballot::from(&rpc)), &option).await?;
+        if answer.vote_granted {
+            self.acknowledged(rpc.vote, 0);
+        }
+        Ok(answer)
     }
 
     async fn pre_vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {
@@ -240,9 +267,15 @@ impl RaftNetworkV2<Types> for PeerCall {
         cancel: impl Future<Output = ReplicationClosed> + openraft::OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let last = snapshot.meta.last_log_id;
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = transfer::send(self, vote, snapshot) => sent,
+            sent = transfer::send(self, vote, snapshot) => {
+                if sent.is_ok() && let Some(last) = last {
+                    self.acknowledged(vote, last.index);
+                }
+                sent
+            }
         }
     }
 

@@ -38,6 +38,9 @@ pub enum Refusal {
     /// The content speaks for another replica than the sender.
     #[error("speaks-for-another")]
     SpeaksForAnother,
+    /// The replica waits to learn what its peers remember of it, or it was rolled back.
+    #[error("unproven")]
+    Unproven,
     /// Too many requests of this peer are being handled.
     #[error("busy")]
     Busy,
@@ -80,7 +83,8 @@ pub(crate) fn check_content(from: ReplicaId, request: &Request<'_>) -> Result<()
         Request::SnapshotChunk { .. }
         | Request::SnapshotEnd { .. }
         | Request::Propose(_)
-        | Request::ReadIndex => {
+        | Request::ReadIndex
+        | Request::Floor => {
             return Ok(());
         }
     };

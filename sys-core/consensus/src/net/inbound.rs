@@ -24,15 +24,22 @@ pub(crate) async fn handle(
 ) -> Result<Bytes, Refusal> {
     let request: Request<'_> = wire::decode(&payload).map_err(|_| Refusal::Malformed)?;
     gate::check_content(from, &request)?;
+    if !matches!(request, Request::Floor) && !replica.admits(from).await {
+        return Err(Refusal::Unproven);
+    }
     let raft = replica.raft();
     let response = match request {
         Request::Append(append) => {
             let heard = append.heard();
+            let floors = append.floors().ok_or(Refusal::Malformed)?;
             let append = append.into_request(&payload).map_err(|_| Refusal::Malformed)?;
             match raft.append_entries(append).await {
                 Ok(answer) => {
                     if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
                         replica.freshness().hear(Instant::now(), heard);
+                        if !floors.is_empty() {
+                            replica.floors().raise_all(&floors);
+                        }
                         // Handled first: only now the silence before it no longer counts.
                         replica.wake();
                     }
@@ -80,6 +87,7 @@ pub(crate) async fn handle(
             return propose(replica, &commands).await;
         }
         Request::ReadIndex => Response::ReadIndex(replica.read_index_as_leader().await),
+        Request::Floor => Response::Floor(replica.floors().of(from)),
         Request::Sleep { vote, last } => {
             Response::Asleep(replica.agree_to_sleep(from, vote.into(), last.into()).await)
         }

@@ -39,6 +39,8 @@ pub(crate) enum Request<'a> {
     Propose(#[serde(borrow)] Vec<Blob<'a>>),
     /// A member asks the leader for the index that a linearizable read must wait for.
     ReadIndex,
+    /// A member that starts asks what is remembered of it.
+    Floor,
     /// A leader asks to sleep with it: its log ends here, all of it committed.
     Sleep { vote: VoteRecord, last: LogIdRecord },
 }
@@ -102,6 +104,16 @@ impl<'a> Append<'a> {
 }
 
 impl Append<'_> {
+    /// What members acknowledged, if it can be.
+    pub(crate) fn floors(&self) -> Option<Vec<(u64, Floor)>> {
+        let floors = &self.note.floors;
+        let in_bounds = floors.len() <= limits::MAX_FLOORS
+            && floors
+                .iter()
+                .all(|(_, floor)| floor.term < limits::MAX_NUMBER && floor.index < limits::MAX_NUMBER);
+        in_bounds.then(|| floors.clone())
+    }
+
     /// What it says of the leader's standing.
     pub(crate) fn heard(&self) -> Heard {
         let commit = self.commit.map(LogId::from);
@@ -183,6 +195,8 @@ pub(crate) enum Response<'a> {
     ReadIndex(Option<u64>),
     /// The replica has stopped.
     Stopped,
+    /// To a member that starts: the highest that it is known to have acknowledged.
+    Floor(Option<Floor>),
     /// To a leader that wants to sleep: agreed, in this process; or not.
     Asleep(Option<Life>),
 }
