@@ -14,6 +14,7 @@
 pub mod accounts;
 mod admit;
 mod genesis;
+pub mod groups;
 pub mod kept;
 pub mod operator;
 pub mod server;

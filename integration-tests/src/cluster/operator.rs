@@ -43,7 +43,7 @@ pub struct VoterRow {
 pub struct GroupRow {
     /// Its id.
     pub group: u32,
-    /// "founding", "ready" or "moving".
+    /// "founding", "filling", "ready" or "moving".
     pub state: String,
     /// Generation of its key.
     pub key_generation: u32,
@@ -146,15 +146,6 @@ impl Cluster {
     pub fn allow(&self, ek: &str, role: Role) -> anyhow::Result<()> {
         self.holdfast().ok(["node", "allow", ek, "--role", role.as_str()]).context("admitting a machine")?;
         Ok(())
-    }
-
-    /// Creates groups and waits until all groups are ready.
-    ///
-    /// # Errors
-    /// They do not become ready.
-    pub fn create_groups(&self, count: u32) -> anyhow::Result<Vec<GroupRow>> {
-        self.holdfast().ok(["shard", "create", &count.to_string()]).context("creating groups")?;
-        self.wait_groups_ready()
     }
 
     /// Waits until all groups are ready.

@@ -1,0 +1,116 @@
+//! A replicated group on real processes: nodes die, replicas move, machines are drained, and everything that was acknowledged is there.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test file: its helpers may end the test"
+)]
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use holdfast_integration_tests::{
+    cluster::{Account, Cluster},
+    wait,
+};
+use holdfast_proto::registry::v1::NodeStanding;
+use tempfile::{TempDir, tempdir};
+
+/// A file of this length is stored in the group itself, and one of this in chunks beside it.
+const LENGTHS: [usize; 2] = [9_000, 900_000];
+
+/// Three nodes with one group of three replicas, and what was put into it.
+struct World {
+    dir: TempDir,
+    cluster: Cluster,
+    ann: Account,
+    group: u32,
+    put: Vec<(String, Vec<u8>)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempdir().unwrap();
+        let (cluster, ann) = Cluster::with_account(dir.path(), 3, 1).unwrap();
+        let group = cluster.groups_of(&[ann.id]).unwrap()[0];
+        let rows = cluster.replicas().unwrap();
+        assert_eq!(rows[0].replicas.iter().filter(|replica| replica.state == "voter").count(), 3);
+        Self { dir, cluster, ann, group, put: Vec::new() }
+    }
+
+    /// Puts a small and a large file, both acknowledged.
+    fn put(&mut self, name: &str) {
+        for length in LENGTHS {
+            let number = u8::try_from(self.put.len()).unwrap();
+            let (name, content) = (format!("{name}-{length}"), vec![number; length]);
+            let file = self.dir.path().join("file");
+            fs::write(&file, &content).unwrap();
+            self.ann.holdfast().ok(["files", "put", file.to_str().unwrap(), "--as", &name]).unwrap();
+            self.put.push((name, content));
+        }
+    }
+
+    /// Reads everything back.
+    fn check(&self) {
+        for (name, content) in &self.put {
+            let got = self.cluster.fetched("file").unwrap();
+            self.ann.holdfast().ok(["files", "get", name, "--to", got.to_str().unwrap()]).unwrap();
+            assert!(fs::read(&got).unwrap() == *content, "{name} is not what was put");
+        }
+    }
+
+    /// The node that leads, once more than the one that died claims to.
+    fn kill_leader(&mut self) -> usize {
+        let leader = self.cluster.leader_of(self.group).unwrap();
+        self.cluster.node(leader).unwrap().kill().unwrap();
+        leader
+    }
+}
+
+#[test]
+fn writes_go_on_when_the_leader_is_killed_and_nothing_is_lost() {
+    let mut world = World::new();
+    world.put("before");
+    let dead = world.kill_leader();
+    let began = Instant::now();
+    world.put("meanwhile");
+    println!("put again {:?} after the leader's end", began.elapsed());
+    world.check();
+    world.cluster.node(dead).unwrap().start_and_wait().unwrap();
+    world.put("after");
+    // Whoever leads now: each of the three in turn must do without one of the others.
+    for round in 0..2 {
+        let dead = world.kill_leader();
+        world.put(&format!("round-{round}"));
+        world.check();
+        world.cluster.node(dead).unwrap().start_and_wait().unwrap();
+    }
+    world.check();
+}
+
+#[test]
+fn replicas_move_and_drained_nodes_empty_while_everything_stays() {
+    let mut world = World::new();
+    world.put("before");
+    world.cluster.add_node().unwrap();
+    let leader = world.cluster.leader_of(world.group).unwrap();
+    world.cluster.move_replica(world.group, leader, 3).unwrap();
+    world.put("moved");
+    world.check();
+    // The first node is free again: what the drained one holds goes there.
+    world.cluster.set_standing(3, NodeStanding::Draining).unwrap();
+    let drained = world.cluster.id_at(3).unwrap();
+    wait::until(Duration::from_secs(90), "a drained node", || {
+        let rows = world.cluster.replicas()?;
+        let here = rows.iter().flat_map(|row| &row.replicas).any(|replica| replica.node_id == drained);
+        Ok((!here && rows.iter().all(|row| row.state == "ready")).then_some(()))
+    })
+    .unwrap();
+    world.cluster.node(3).unwrap().kill().unwrap();
+    world.put("drained");
+    world.check();
+}
