@@ -22,7 +22,14 @@ pub struct Config {
     pub log_filter: String,
     /// Heartbeats and elections.
     pub timing: Timing,
+    /// How long a node may be silent before its replicas are replaced.
+    pub lost_after: Duration,
 }
+
+/// A machine that restarts is back within this; copying all that it holds would take longer.
+const LOST_AFTER: Duration = Duration::from_secs(600);
+/// Nodes tell of themselves every two seconds; a shorter grace period would take a pause for an end.
+const LEAST_LOST_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a configuration is not used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +41,9 @@ pub enum LoadError {
     /// Times that do not fit together.
     #[error("[consensus]")]
     Timing(#[from] TimingError),
+    /// A grace period in which nobody can restart.
+    #[error("[placement] lost_after_ms is at least {}", LEAST_LOST_AFTER.as_millis())]
+    LostAfter,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +52,14 @@ struct Raw {
     #[serde(default)]
     log: RawLog,
     consensus: Option<RawConsensus>,
+    #[serde(default)]
+    placement: RawPlacement,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawPlacement {
+    lost_after_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,6 +83,7 @@ impl Default for Config {
             log_format: LogFormat::default(),
             log_filter: DEFAULT_FILTER.to_owned(),
             timing: Timing::default(),
+            lost_after: LOST_AFTER,
         }
     }
 }
@@ -79,10 +98,15 @@ impl Config {
     }
 
     fn check(raw: Raw) -> Result<Self, LoadError> {
-        let Raw { log: RawLog { format, filter }, consensus } = raw;
+        let Raw { log: RawLog { format, filter }, consensus, placement: RawPlacement { lost_after_ms } } =
+            raw;
         let timing = consensus.map_or_else(|| Ok(Timing::default()), timing)?;
         let log_filter = filter.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-        Ok(Self { log_format: format, log_filter, timing })
+        let lost_after = lost_after_ms.map_or(LOST_AFTER, Duration::from_millis);
+        if lost_after < LEAST_LOST_AFTER {
+            return Err(LoadError::LostAfter);
+        }
+        Ok(Self { log_format: format, log_filter, timing, lost_after })
     }
 }
 
@@ -106,6 +130,13 @@ mod tests {
         assert!(parse("[log]\nformat = \"json\"\n").is_ok());
         assert!(parse("[log]\nformt = \"json\"\n").is_err());
         assert!(parse("lisen = 1").is_err());
+    }
+
+    #[test]
+    fn a_grace_period_is_longer_than_a_pause() {
+        let text = |ms| format!("[placement]\nlost_after_ms = {ms}\n");
+        assert_eq!(parse(&text(30_000)).unwrap().lost_after, Duration::from_secs(30));
+        assert!(matches!(parse(&text(4_999)), Err(LoadError::LostAfter)));
     }
 
     #[test]

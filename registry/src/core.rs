@@ -15,7 +15,7 @@ use holdfast_registry_state::{Act, Applied, Command, Outcome, Planned, PutMap, S
 use holdfast_sys_core::{Clock, Refusal, server::Stopping};
 use tokio::sync::watch;
 
-use crate::{authority::Authorities, cluster::Cluster, state_host::StateHost};
+use crate::{authority::Authorities, cluster::Cluster, health::Health, state_host::StateHost};
 
 pub use log::Log;
 
@@ -58,6 +58,7 @@ pub struct Core {
     secrets: RwLock<Option<Arc<Secrets>>>,
     clock_is_compared: AtomicBool,
     clock_is_sound: AtomicBool,
+    health: Health,
 }
 
 /// A command that was committed.
@@ -73,7 +74,13 @@ impl Core {
     /// A core whose secrets are still closed.
     pub fn new(parts: CoreParts) -> Self {
         let (clock_is_compared, clock_is_sound) = (AtomicBool::new(true), AtomicBool::new(true));
-        Self { parts, secrets: RwLock::new(None), clock_is_compared, clock_is_sound }
+        Self {
+            parts,
+            secrets: RwLock::new(None),
+            clock_is_compared,
+            clock_is_sound,
+            health: Health::default(),
+        }
     }
 
     /// This machine.
@@ -109,6 +116,11 @@ impl Core {
     /// Number of the last command that was applied here, and its changes.
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.parts.host.applied()
+    }
+
+    /// What nodes said lately.
+    pub const fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Signs as this machine. Blocks.
@@ -194,20 +206,22 @@ impl Core {
         self.parts.log.read_index().await.map_err(log::refuse_read)
     }
 
-    /// Plans a change of the map, signs and commits it; again when another change came first.
+    /// Plans a change of the map, signs and commits it; again when another change came first. Without a plan nothing is to be done.
     ///
     /// # Errors
     /// What the plan says, [`Reason::NotReady`] without the map key, [`Reason::Conflict`] when others are always faster.
     pub async fn change_map(
         &self,
         by: &SpiffeSubject,
-        plan: impl Fn(&State) -> Result<Planned, Reason> + Send + Sync,
+        plan: impl Fn(&State) -> Result<Option<Planned>, Reason> + Send + Sync,
     ) -> Result<Applied, Refusal> {
         let secrets = self.secrets()?;
         for _ in 0..MAP_ATTEMPTS {
             self.read_index().await?;
             let planned = plan(&self.state());
-            let Planned { expected, change, map } = planned.map_err(Refusal::new)?;
+            let Some(Planned { expected, change, map }) = planned.map_err(Refusal::new)? else {
+                return Ok(Applied::Map { epoch: self.state().map_epoch(), groups: Vec::new() });
+            };
             let map = sign::sign_value(&secrets.map_key, labels::SHARD_MAP, &map)
                 .map_err(|error| Refusal::new(Reason::Internal).because(error))?;
             let put = Act::PutMap(PutMap { expected, change, map });

@@ -25,3 +25,16 @@ pub const RENEWAL_RETRY: Duration = Duration::from_secs(2);
 pub const LEARN_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the first voter of a new cluster may take to lead itself.
 pub const FOUNDING_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a leader looks whether replicas are where they should be.
+pub const PLACEMENT_INTERVAL: Duration = Duration::from_secs(1);
+/// Changes of the map in one round, so that other duties are not forgotten meanwhile.
+pub const CHANGES_A_ROUND: usize = 64;
+/// How often log positions are written down, if they grew: what a rollback of a whole group goes unnoticed for at most.
+pub const FLOOR_INTERVAL: Duration = Duration::from_secs(5);
+/// Nodes that were heard of within this are there: two heartbeats may be late.
+pub const ALIVE: Duration = Duration::from_secs(8);
+/// Replicas that one node may tell of: one of each group.
+pub const MAX_REPLICAS_A_NODE: usize = holdfast_registry_state::limits::MAX_GROUPS;
+/// Longest word of a node on what is wrong with a replica.
+pub const MAX_FAULT: usize = 256;

@@ -1,6 +1,7 @@
 //! What operators do and see.
 
 mod lists;
+pub(crate) mod shards;
 mod status;
 
 use std::{pin::Pin, sync::Arc};
@@ -21,7 +22,7 @@ use holdfast_proto::registry::v1::{
     RenewOperatorReply, RenewOperatorRequest, StatusReply, StatusRequest, SubmitReply, SubmitRequest,
     operators_server::Operators,
 };
-use holdfast_registry_state::{Act, Applied, State, VoterState, plan};
+use holdfast_registry_state::{Act, VoterState};
 use holdfast_sys_core::{Caller, Refusal};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -83,51 +84,67 @@ impl Operators for OperatorsService {
 
     async fn move_replica(
         &self,
-        _: Request<pb::MoveReplicaRequest>,
+        request: Request<pb::MoveReplicaRequest>,
     ) -> Result<Response<pb::MoveReplicaReply>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let by = operator_of(&request)?;
+        let pb::MoveReplicaRequest { group, from_node, target_node } = request.into_inner();
+        let map_epoch = self.core.move_replica(&by, GroupId(group), &from_node, &target_node).await?;
+        Ok(Response::new(pb::MoveReplicaReply { map_epoch }))
     }
 
     async fn cancel_move(
         &self,
-        _: Request<pb::CancelMoveRequest>,
+        request: Request<pb::CancelMoveRequest>,
     ) -> Result<Response<pb::CancelMoveReply>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let by = operator_of(&request)?;
+        let group = GroupId(request.into_inner().group);
+        let map_epoch = self.core.cancel_move(&by, group).await?;
+        Ok(Response::new(pb::CancelMoveReply { map_epoch }))
     }
 
     async fn set_standing(
         &self,
-        _: Request<pb::SetStandingRequest>,
+        request: Request<pb::SetStandingRequest>,
     ) -> Result<Response<pb::SetStandingReply>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let by = operator_of(&request)?;
+        let replicas = self.core.set_standing(&by, request.get_ref()).await?;
+        Ok(Response::new(pb::SetStandingReply { replicas }))
     }
 
     async fn rebalance(
         &self,
-        _: Request<pb::RebalanceRequest>,
+        request: Request<pb::RebalanceRequest>,
     ) -> Result<Response<pb::RebalanceReply>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let by = operator_of(&request)?;
+        let moves = self.core.rebalance(&by, request.into_inner().dry_run).await?;
+        Ok(Response::new(pb::RebalanceReply { moves }))
     }
 
     async fn split_group(
         &self,
-        _: Request<pb::SplitGroupRequest>,
+        request: Request<pb::SplitGroupRequest>,
     ) -> Result<Response<pb::SplitGroupReply>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let by = operator_of(&request)?;
+        Ok(Response::new(self.core.split_group(&by, request.into_inner()).await?))
     }
 
     async fn merge_groups(
         &self,
-        _: Request<pb::MergeGroupsRequest>,
+        request: Request<pb::MergeGroupsRequest>,
     ) -> Result<Response<pb::MergeGroupsReply>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let by = operator_of(&request)?;
+        let pb::MergeGroupsRequest { from, to } = request.into_inner();
+        let map_epoch = self.core.merge_groups(&by, GroupId(from), GroupId(to)).await?;
+        Ok(Response::new(pb::MergeGroupsReply { map_epoch }))
     }
 
     async fn give_up_slot_move(
         &self,
-        _: Request<pb::GiveUpSlotMoveRequest>,
+        request: Request<pb::GiveUpSlotMoveRequest>,
     ) -> Result<Response<pb::GiveUpSlotMoveReply>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let by = operator_of(&request)?;
+        let map_epoch = self.core.give_up_slot_move(&by, GroupId(request.into_inner().from)).await?;
+        Ok(Response::new(pb::GiveUpSlotMoveReply { map_epoch }))
     }
 
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitReply>, Status> {
@@ -159,12 +176,8 @@ impl Operators for OperatorsService {
         request: Request<CreateGroupsRequest>,
     ) -> Result<Response<CreateGroupsReply>, Status> {
         let by = operator_of(&request)?;
-        let count = request.into_inner().count;
-        let planned = |state: &State| plan::plan_groups(state, count);
-        let groups = match self.core.change_map(&by, planned).await? {
-            Applied::Map { groups, .. } => groups.into_iter().map(|group| group.0).collect(),
-            _ => Vec::new(),
-        };
+        let CreateGroupsRequest { count, replicas } = request.into_inner();
+        let groups = self.core.create_groups(&by, count, replicas).await?;
         Ok(Response::new(CreateGroupsReply { groups }))
     }
 
@@ -174,12 +187,7 @@ impl Operators for OperatorsService {
     ) -> Result<Response<MoveGroupReply>, Status> {
         let by = operator_of(&request)?;
         let MoveGroupRequest { group, target_node } = request.into_inner();
-        let target: NodeId = wire::id(&target_node, "node id")?;
-        let planned = |state: &State| plan::plan_move(state, GroupId(group), target);
-        let map_epoch = match self.core.change_map(&by, planned).await? {
-            Applied::Map { epoch, .. } => epoch.0,
-            _ => 0,
-        };
+        let map_epoch = self.core.move_replica(&by, GroupId(group), &[], &target_node).await?;
         Ok(Response::new(MoveGroupReply { map_epoch }))
     }
 
@@ -210,7 +218,7 @@ impl Operators for OperatorsService {
         _request: Request<ListNodesRequest>,
     ) -> Result<Response<ListNodesReply>, Status> {
         self.core.read_index().await?;
-        Ok(Response::new(lists::nodes(&self.core.state())))
+        Ok(Response::new(lists::nodes(&self.core)))
     }
 
     async fn list_pending(
@@ -226,7 +234,7 @@ impl Operators for OperatorsService {
         _request: Request<ListGroupsRequest>,
     ) -> Result<Response<ListGroupsReply>, Status> {
         self.core.read_index().await?;
-        Ok(Response::new(lists::groups(&self.core.state())))
+        Ok(Response::new(lists::shards(&self.core)))
     }
 
     async fn audit(&self, request: Request<AuditRequest>) -> Result<Response<Self::AuditStream>, Status> {

@@ -10,6 +10,7 @@ mod learn;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use holdfast_certs::{AcceptLimits, ClientAuth, PinnedPeers, ServerTls, TlsSetupError};
@@ -123,8 +124,9 @@ pub async fn run(
     let failed = |source| RunError::Listen { address: address.clone(), settings, source };
     let listener = TcpListener::bind(&address).await.map_err(failed)?;
     let known = KnownVoters::new(member.folder.get::<Vec<VoterEndpoint>>(files::VOTERS)?.unwrap_or_default());
+    let lost_after = config.lost_after;
     let (groups, voter) = assemble(member, config, known.clone()).await?;
-    let served = serve(&groups, Arc::new(voter), known, listener, shutdown).await;
+    let served = serve(&groups, Arc::new(voter), lost_after, known, listener, shutdown).await;
     groups.shutdown().await;
     served
 }
@@ -156,6 +158,7 @@ async fn assemble(member: Member, config: Config, known: KnownVoters) -> Result<
 async fn serve(
     groups: &Groups,
     voter: Arc<Voter>,
+    lost_after: Duration,
     known: KnownVoters,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
@@ -184,6 +187,7 @@ async fn serve(
     core.await_clock();
     let mut tasks = JoinSet::new();
     tasks.spawn(voter::lead::run(Arc::clone(&voter)));
+    tasks.spawn(voter::place::run(Arc::clone(&voter), lost_after));
     tasks.spawn(voter::clock::run(Arc::clone(&voter)));
     tasks.spawn(voter::identity::run(Arc::clone(&voter), leaf_is_valid));
     tasks.spawn(learn::run(Arc::clone(&voter), known.clone()));

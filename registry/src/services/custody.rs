@@ -1,23 +1,23 @@
 //! Keys in wrapped form: stored for machines by machines, and the evidence that they check before they wrap.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use holdfast_domain::{
-    GroupId, KeySubject, NodeId, NodeRole, Reason, ReplicaId, Signed, SignedAdmission, UnixMs, WrapRow,
-    codec, wrap::MAX_WRAP,
+    GroupId, KeyGeneration, KeySubject, MapEpoch, NodeId, NodeRole, Reason, ReplicaDescriptor, ReplicaId,
+    ReplicaState, ShardMap, Signed, SignedAdmission, UnixMs, WrapRow, codec, wrap::MAX_WRAP,
 };
 use holdfast_proto::registry::v1::{
-    AdmitDeviceReply, AdmitDeviceRequest, GetEvidenceReply, GetEvidenceRequest, GetWrapsReply,
-    GetWrapsRequest, PutWrapsReply, PutWrapsRequest, ReplicaReport, ReportReply, ReportRequest, SignedRow,
-    custody_server::Custody,
+    AdmitDeviceReply, AdmitDeviceRequest, Floor, GetEvidenceReply, GetEvidenceRequest, GetFloorsReply,
+    GetFloorsRequest, GetWrapsReply, GetWrapsRequest, HeartbeatReply, HeartbeatRequest, PutWrapsReply,
+    PutWrapsRequest, ReplicaReport, ReportReply, ReportRequest, SignedRow, custody_server::Custody,
 };
-use holdfast_registry_state::{Act, AdmitDevice, Applied, DeviceChange, State, plan};
+use holdfast_registry_state::{Act, AdmitDevice, Applied, DeviceChange, FloorRow, MapChange, State, plan};
 use holdfast_sys_core::Refusal;
 use tonic::{Request, Response, Status};
 
 use super::{limits, machine, signed, wire};
-use crate::{authority::machine_subject, core::Core};
+use crate::{authority::machine_subject, core::Core, health::Heard};
 
 /// The service.
 pub struct CustodyService {
@@ -86,36 +86,53 @@ impl CustodyService {
         self.core.propose(machine_subject(role, node), act).await.map(|_| ())
     }
 
-    async fn report(
-        &self,
-        node: NodeId,
-        group: GroupId,
-        replica: ReplicaId,
-        report: ReplicaReport,
-    ) -> Result<(), Refusal> {
+    async fn report(&self, node: NodeId, report: Report) -> Result<(), Refusal> {
         let by = machine_subject(NodeRole::Node, node);
-        let result = match report {
-            ReplicaReport::Founded => {
-                self.core.change_map(&by, |state| plan::plan_founded(state, group, replica)).await
+        let Report { group, replica, what, other } = report;
+        let result = match map_change(report)? {
+            Some(change) => {
+                self.core.change_map(&by, |state| plan::plan(state, change.clone()).map(Some)).await
             }
-            ReplicaReport::HandedOver => {
-                self.core.change_map(&by, |state| plan::plan_handed_over(state, group, replica)).await
+            None if what == ReplicaReport::Rotated => {
+                let generation = KeyGeneration(u32::try_from(other).map_err(wire::malformed)?);
+                self.core.propose(by, Act::Rotated { group, replica, generation }).await
             }
-            ReplicaReport::Withdrawn => {
-                self.core.change_map(&by, |state| plan::plan_withdrawn(state, group, replica)).await
-            }
-            ReplicaReport::Dropped => self.core.propose(by, Act::Dropped { group, replica }).await,
-            _ => Err(wire::malformed("a report says what happened")),
+            None => self.core.propose(by, Act::Dropped { group, replica }).await,
         };
         match result {
             // Told again by a node that did not hear the answer.
-            Err(refusal) if is_known(&self.core.state(), node, group, replica, report) => {
+            Err(refusal) if is_known(&self.core.state(), node, report) => {
                 tracing::debug!(%group, %replica, %refusal, "reported again");
                 Ok(())
             }
             other => other.map(|_: Applied| ()),
         }
     }
+}
+
+/// What a replica's holder says about it.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    group: GroupId,
+    replica: ReplicaId,
+    what: ReplicaReport,
+    other: u64,
+}
+
+/// The change of the map that a report asks for; none for those that change something else.
+fn map_change(report: Report) -> Result<Option<MapChange>, Refusal> {
+    let Report { group, replica, what, other } = report;
+    let (since, of) = (MapEpoch(other), ReplicaId(other));
+    Ok(Some(match what {
+        ReplicaReport::Founded => MapChange::Founded { group, replica },
+        ReplicaReport::Promoted => MapChange::Promoted { group, by: replica, replica: of },
+        ReplicaReport::Removed => MapChange::Removed { group, by: replica, replica: of },
+        ReplicaReport::Lost => MapChange::Lost { group, replica },
+        ReplicaReport::SlotsMoved => MapChange::SlotsMoved { since, by: replica },
+        ReplicaReport::SlotsKept => MapChange::SlotsKept { since, by: replica },
+        ReplicaReport::Rotated | ReplicaReport::Dropped => return Ok(None),
+        _ => return Err(wire::malformed("a report says what happened")),
+    }))
 }
 
 fn encoded(admission: &SignedAdmission) -> Result<Vec<u8>, Refusal> {
@@ -138,21 +155,28 @@ fn holds_replica(state: &State, node: NodeId, group: GroupId) -> bool {
 }
 
 /// Whether the state shows already what a node reports.
-fn is_known(state: &State, node: NodeId, group: GroupId, replica: ReplicaId, report: ReplicaReport) -> bool {
-    use holdfast_domain::ReplicaState;
-    let Some(group) = state.map().and_then(|(_, map)| map.group(group)) else { return false };
-    let here = group.replicas.iter().find(|known| known.replica == replica);
-    let dropping = state.dropping().any(|(of, known, _)| (of, known) == (group.group, replica));
-    match report {
-        ReplicaReport::Founded => {
-            here.is_some_and(|here| here.node == node && here.state == ReplicaState::Voter)
+fn is_known(state: &State, node: NodeId, report: Report) -> bool {
+    let Report { group: id, replica, what, other } = report;
+    let map = state.map().map(|(_, map)| map);
+    let group = map.and_then(|map| map.group(id));
+    let find = |replica| group.and_then(|group| group.replica(replica));
+    let (here, there) = (find(replica), find(ReplicaId(other)));
+    let own = here.is_some_and(|here| here.node == node);
+    let in_group = |of: &ReplicaDescriptor| matches!(of.state, ReplicaState::Voter | ReplicaState::Leaving);
+    match what {
+        ReplicaReport::Founded => own && here.is_some_and(in_group),
+        ReplicaReport::Promoted => own && there.is_some_and(in_group),
+        ReplicaReport::Removed => own && there.is_none(),
+        ReplicaReport::Lost => {
+            here.is_none_or(|here| here.node == node && here.state == ReplicaState::Leaving)
         }
-        ReplicaReport::HandedOver => here.is_none() && dropping,
-        ReplicaReport::Withdrawn => {
-            let moving = group.replicas.iter().any(|known| known.state == ReplicaState::Learner);
-            !moving && here.is_some_and(|here| here.node == node && here.state == ReplicaState::Voter)
+        ReplicaReport::SlotsMoved | ReplicaReport::SlotsKept => {
+            let ended = |map: &ShardMap| map.moves.iter().all(|slot_move| slot_move.since.0 != other);
+            own && map.is_some_and(|map| other <= map.epoch.0 && ended(map))
         }
-        ReplicaReport::Dropped => here.is_none() && !dropping,
+        ReplicaReport::Dropped => {
+            here.is_none() && !state.drops_for(node).any(|dropping| dropping == (id, replica))
+        }
         _ => false,
     }
 }
@@ -182,24 +206,35 @@ impl Custody for CustodyService {
 
     async fn report(&self, request: Request<ReportRequest>) -> Result<Response<ReportReply>, Status> {
         let (_, node) = machine(&request)?;
-        let request = request.into_inner();
-        let (group, replica) = (GroupId(request.group), ReplicaId(request.replica_id));
-        Self::report(self, node, group, replica, request.report()).await?;
+        let ReportRequest { group, replica_id, report: _, other } = *request.get_ref();
+        let what = request.get_ref().report();
+        let report = Report { group: GroupId(group), replica: ReplicaId(replica_id), what, other };
+        Self::report(self, node, report).await?;
         Ok(Response::new(ReportReply {}))
     }
 
     async fn heartbeat(
         &self,
-        _: Request<holdfast_proto::registry::v1::HeartbeatRequest>,
-    ) -> Result<Response<holdfast_proto::registry::v1::HeartbeatReply>, Status> {
-        Ok(Response::new(Default::default()))
+        request: Request<HeartbeatRequest>,
+    ) -> Result<Response<HeartbeatReply>, Status> {
+        let (_, node) = machine(&request)?;
+        let heard = Heard::read(request.into_inner()).map_err(wire::malformed)?;
+        self.core.health().hear(node, heard, Instant::now());
+        Ok(Response::new(HeartbeatReply {}))
     }
 
     async fn get_floors(
         &self,
-        _: Request<holdfast_proto::registry::v1::GetFloorsRequest>,
-    ) -> Result<Response<holdfast_proto::registry::v1::GetFloorsReply>, Status> {
-        Ok(Response::new(Default::default()))
+        request: Request<GetFloorsRequest>,
+    ) -> Result<Response<GetFloorsReply>, Status> {
+        let (_, node) = machine(&request)?;
+        // A floor that this voter has not heard of yet is one that was reported for nothing.
+        self.core.read_index().await?;
+        let floor = |row: FloorRow| {
+            let FloorRow { group, replica, floor: (term, index) } = row;
+            Floor { group: group.0, replica_id: replica.0, term, index }
+        };
+        Ok(Response::new(GetFloorsReply { floors: self.core.state().floors_of(node).map(floor).collect() }))
     }
 
     async fn admit_device(

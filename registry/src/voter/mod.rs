@@ -1,12 +1,14 @@
 //! What a member of the registry does on its own, besides answering.
 //!
 //! - [`lead`]: whoever leads brings the group's membership in line with the replicated state
+//! - [`place`]: whoever leads brings replicas where they should be, and commits what nodes' silence and words mean
 //! - [`clock`]: voters compare their clocks; one that is off issues nothing
 //! - [`identity`]: a voter renews its own leaves
 
 pub(crate) mod clock;
 pub(crate) mod identity;
 pub(crate) mod lead;
+pub(crate) mod place;
 mod step;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,9 +1,9 @@
 //! What can be asked of the state. A voter checks what it can, then proposes; `apply` checks again what may have changed.
 
 use holdfast_domain::{
-    AccountId, ClientId, EkHash, Genesis, GroupId, InvitePublic, KeyGeneration, MapEpoch, NodeId, NodeRole,
-    P256Point, PcrApproval, PendingId, ReplicaId, RootHash, ShardMap, Signed, SignedAdmission, SpiffeSubject,
-    SpkiHash, TpmClass, UnixMs, WrapRow,
+    AccountId, ClientId, EkHash, Genesis, GroupId, InvitePublic, KeyGeneration, NodeId, NodeRole, P256Point,
+    PcrApproval, PendingId, ReplicaId, RootHash, Signed, SignedAdmission, SpiffeSubject, SpkiHash, TpmClass,
+    UnixMs, WrapRow,
     codec::{self, CodecError},
 };
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     changes::{AccountChange, DeviceChange},
     limits,
+    map_change::PutMap,
+    nodes::{FloorRow, StandingChange},
 };
 
 /// One entry of the registry's log.
@@ -85,6 +87,33 @@ pub enum Act {
     Device(DeviceChange),
     /// A client changes an account's state or role.
     Account(AccountChange),
+    /// What a node says of itself.
+    Describe {
+        /// The node.
+        node: NodeId,
+        /// Its failure domain.
+        zone: String,
+        /// Whether a module there is to run on hardware TPMs only.
+        demands_hardware: bool,
+    },
+    /// What a node is used for, and whether it is there.
+    Standing {
+        /// The node.
+        node: NodeId,
+        /// What changes.
+        change: StandingChange,
+    },
+    /// What replicas had of their logs at least.
+    Floors(Vec<FloorRow>),
+    /// A group's slot keyrings are sealed under this generation of its key, and nothing under older ones.
+    Rotated {
+        /// The group.
+        group: GroupId,
+        /// The replica that says so.
+        replica: ReplicaId,
+        /// The generation.
+        generation: KeyGeneration,
+    },
 }
 
 /// Everything a cluster begins with.
@@ -180,56 +209,6 @@ pub struct RegisterClient {
     pub key: [u8; 32],
     /// The invite that it used up.
     pub invite: InvitePublic,
-}
-
-/// A new map: planned, signed, and valid only right after the epoch it was planned from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PutMap {
-    /// Epoch of the map that it replaces.
-    pub expected: MapEpoch,
-    /// The change, from which `apply` computes the map again.
-    pub change: MapChange,
-    /// The map under the map key.
-    pub map: Signed<ShardMap>,
-}
-
-/// One change of the map.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MapChange {
-    /// The first groups, over all slots: one founding replica on each of these machines, in this order.
-    Create(Vec<NodeId>),
-    /// A group gets a learner, which will take over.
-    Move {
-        /// The group.
-        group: GroupId,
-        /// The newcomer.
-        target: NodeId,
-    },
-    /// The move of a group is to be given up; the replica that hands over says whether it still can be.
-    Cancel(GroupId),
-    /// The move is given up: its newcomer never voted, and is to be dropped.
-    Withdrawn {
-        /// The group.
-        group: GroupId,
-        /// The replica that keeps it.
-        from: ReplicaId,
-    },
-    /// A group's first replica wrapped and stored its key, and serves.
-    Founded {
-        /// The group.
-        group: GroupId,
-        /// The founding replica.
-        replica: ReplicaId,
-    },
-    /// The learner votes; the replica that handed over is to be dropped.
-    HandedOver {
-        /// The group.
-        group: GroupId,
-        /// The replica that leaves.
-        from: ReplicaId,
-    },
-    /// A machine's replicas get its current address.
-    Readdress(NodeId),
 }
 
 impl Command {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_domain::{GroupId, NodeId, Reason, ReplicaId, ReplicaState, ShardMap, SpiffeSubject};
+use holdfast_domain::{
+    GroupId, KeySubject, NodeId, Reason, ReplicaId, ReplicaState, ShardMap, SpiffeSubject,
+};
 
 use crate::{
-    command::{MapChange, PutMap},
     limits,
+    map_change::{MapChange, PutMap},
     outcome::Applied,
     plan,
     state::State,
@@ -25,58 +27,115 @@ impl State {
             return Err(Reason::Conflict);
         }
         let gone = self.replicas_gone(&map);
-        if self.dropping.len().saturating_add(gone.len()) > limits::MAX_DROPPING {
+        if self.shards.dropping.len().saturating_add(gone.len()) > limits::MAX_DROPPING {
             return Err(Reason::Overloaded);
         }
-        self.dropping.extend(gone);
-        match &change {
-            MapChange::Cancel(group) => {
-                self.cancelled.insert(*group);
-            }
-            // Whichever of the two it came to.
-            MapChange::Withdrawn { group, .. } | MapChange::HandedOver { group, .. } => {
-                self.cancelled.remove(group);
-            }
-            MapChange::Create(_)
-            | MapChange::Move { .. }
-            | MapChange::Founded { .. }
-            | MapChange::Readdress(_) => {}
-        }
-        let highest =
-            map.groups.iter().flat_map(|group| &group.replicas).map(|replica| replica.replica.0).max();
-        self.next_replica = self.next_replica.max(highest.map_or(0, |id| id.saturating_add(1)));
         let epoch = map.epoch;
         let groups = self.changed_groups(&map);
-        self.record(format!("shard map {epoch}: {}, asked by {by}", describe(&change)));
+        self.record(format!("shard map {epoch}: {}, asked by {by}", change.describe()));
+        self.note(&change, &map);
+        for ((group, _), node) in &gone {
+            self.destroy_wraps_to(*group, *node);
+        }
+        self.shards.dropping.extend(gone);
+        self.shards.follow(&map);
         self.map = Some((signed, map));
         Ok(Applied::Map { epoch, groups })
     }
 
-    /// Reports come from the replica that they speak for.
-    fn check_asker(&self, by: &SpiffeSubject, change: &MapChange) -> Result<(), Reason> {
-        let speaker = match change {
-            MapChange::Founded { group, replica } => Some((*group, *replica)),
-            MapChange::HandedOver { group, from } | MapChange::Withdrawn { group, from } => {
-                Some((*group, *from))
+    /// What follows from a change beside the map.
+    fn note(&mut self, change: &MapChange, map: &ShardMap) {
+        let highest = |ids: Option<u64>| ids.map_or(0, |id| id.saturating_add(1));
+        let replicas = map.groups.iter().flat_map(|group| &group.replicas);
+        self.next_replica = self.next_replica.max(highest(replicas.map(|replica| replica.replica.0).max()));
+        let group = map.groups.iter().map(|group| u64::from(group.group.0)).max();
+        let group = u32::try_from(highest(group)).unwrap_or(u32::MAX);
+        let new_group = GroupId(self.shards.next_group.max(1));
+        self.shards.next_group = self.shards.next_group.max(group);
+        match change {
+            MapChange::Create(groups) => {
+                let wanted = |(group, nodes): (&holdfast_domain::GroupDescriptor, &Vec<NodeId>)| {
+                    (group.group, u8::try_from(nodes.len()).unwrap_or(u8::MAX))
+                };
+                self.shards.wanted.extend(map.groups.iter().zip(groups).map(wanted));
             }
-            MapChange::Create(_)
-            | MapChange::Move { .. }
-            | MapChange::Cancel(_)
-            | MapChange::Readdress(_) => None,
-        };
-        match speaker {
-            Some((group, replica)) if self.holder(group, replica) != node_of(by) => Err(Reason::NotPermitted),
-            Some(_) => Ok(()),
-            None if matches!(by, SpiffeSubject::Operator(_) | SpiffeSubject::Registry(_)) => Ok(()),
-            None => Err(Reason::NotPermitted),
+            MapChange::Split { from, slots, nodes } => {
+                let wanted = u8::try_from(nodes.len()).unwrap_or(u8::MAX);
+                self.shards.wanted.insert(new_group, wanted);
+                self.shards.splits.insert(new_group, (*from, slots.clone()));
+            }
+            MapChange::Add { group, target, replaces: Some(old) } => {
+                if let Some(learner) = map.group(*group).and_then(|group| group.on(*target)) {
+                    self.shards.replacing.insert((*group, learner.replica), *old);
+                }
+            }
+            MapChange::Removed { group, .. } => {
+                if let Some(generation) = self.generation(KeySubject::Dmk(*group)) {
+                    self.shards.rotations.insert(*group, generation);
+                }
+            }
+            MapChange::GiveUpSlotMove { from } => self.shards.splits.retain(|_, (of, _)| of != from),
+            MapChange::Refound { group, .. } | MapChange::Retire(group) => {
+                self.destroy_wraps_of(KeySubject::Dmk(*group));
+            }
+            MapChange::Add { replaces: None, .. }
+            | MapChange::Leave { .. }
+            | MapChange::Founded { .. }
+            | MapChange::Promoted { .. }
+            | MapChange::Lost { .. }
+            | MapChange::BeginSlotMove { .. }
+            | MapChange::SlotsMoved { .. }
+            | MapChange::SlotsKept { .. }
+            | MapChange::Readdress(_) => {}
         }
     }
 
-    /// The node that holds a replica; a node that holds nothing never equals "nobody".
-    fn holder(&self, group: GroupId, replica: ReplicaId) -> Option<NodeId> {
-        let group = self.map.as_ref().and_then(|(_, map)| map.group(group));
-        let found = group.and_then(|group| group.replicas.iter().find(|known| known.replica == replica));
-        found.map(|found| found.node)
+    /// Reports come from a replica that votes in the group, or from the very replica that they are about.
+    fn check_asker(&self, by: &SpiffeSubject, change: &MapChange) -> Result<(), Reason> {
+        let target = |since| {
+            let slot_move =
+                self.map.as_ref().and_then(|(_, map)| map.moves.iter().find(|of| of.since == since));
+            slot_move.map_or(GroupId::REGISTRY, |slot_move| slot_move.to)
+        };
+        let (group, speaker) = match change {
+            MapChange::Founded { group, replica } | MapChange::Lost { group, replica } => {
+                let held = self.holder(*group, *replica).is_some_and(|(node, _)| is(by, node));
+                return if held { Ok(()) } else { Err(Reason::NotPermitted) };
+            }
+            MapChange::Promoted { group, by, .. } | MapChange::Removed { group, by, .. } => (*group, *by),
+            MapChange::SlotsMoved { since, by } | MapChange::SlotsKept { since, by } => (target(*since), *by),
+            MapChange::Create(_)
+            | MapChange::Split { .. }
+            | MapChange::Refound { .. }
+            | MapChange::Add { .. }
+            | MapChange::Leave { .. }
+            | MapChange::BeginSlotMove { .. }
+            | MapChange::GiveUpSlotMove { .. }
+            | MapChange::Retire(_)
+            | MapChange::Readdress(_) => {
+                let may = matches!(by, SpiffeSubject::Operator(_) | SpiffeSubject::Registry(_));
+                return if may { Ok(()) } else { Err(Reason::NotPermitted) };
+            }
+        };
+        self.check_speaker(by, group, speaker)
+    }
+
+    /// Whether a node speaks for a replica that votes, or that did until it was asked to leave.
+    pub(crate) fn check_speaker(
+        &self,
+        by: &SpiffeSubject,
+        group: GroupId,
+        speaker: ReplicaId,
+    ) -> Result<(), Reason> {
+        match self.holder(group, speaker) {
+            Some((node, ReplicaState::Voter | ReplicaState::Leaving)) if is(by, node) => Ok(()),
+            _ => Err(Reason::NotPermitted),
+        }
+    }
+
+    fn holder(&self, group: GroupId, replica: ReplicaId) -> Option<(NodeId, ReplicaState)> {
+        let group = self.map.as_ref().and_then(|(_, map)| map.group(group))?;
+        group.replica(replica).map(|found| (found.node, found.state))
     }
 
     pub(crate) fn dropped(
@@ -85,9 +144,9 @@ impl State {
         group: GroupId,
         replica: ReplicaId,
     ) -> Result<Applied, Reason> {
-        match self.dropping.get(&(group, replica)) {
-            Some(node) if Some(*node) == node_of(by) => {
-                self.dropping.remove(&(group, replica));
+        match self.shards.dropping.get(&(group, replica)) {
+            Some(node) if is(by, *node) => {
+                self.shards.dropping.remove(&(group, replica));
                 self.record(format!("replica {replica} of group {group} deleted, reported by {by}"));
                 Ok(Applied::Done)
             }
@@ -110,37 +169,17 @@ impl State {
 
     fn changed_groups(&self, next: &ShardMap) -> Vec<GroupId> {
         let before = |id| self.map.as_ref().and_then(|(_, map)| map.group(id));
-        next.groups
-            .iter()
-            .filter(|group| before(group.group) != Some(group))
-            .map(|group| group.group)
-            .collect()
+        let changed = next.groups.iter().filter(|group| before(group.group) != Some(group));
+        changed.map(|group| group.group).collect()
     }
 
     /// Number of replicas on a node.
     pub fn replicas_on(&self, node: NodeId) -> usize {
         let replicas = self.map.iter().flat_map(|(_, map)| &map.groups).flat_map(|group| &group.replicas);
-        replicas.filter(|replica| replica.node == node && replica.state != ReplicaState::Learner).count()
+        replicas.filter(|replica| replica.node == node).count()
     }
 }
 
-fn node_of(by: &SpiffeSubject) -> Option<NodeId> {
-    match by {
-        SpiffeSubject::Node(node) => Some(*node),
-        _ => None,
-    }
-}
-
-fn describe(change: &MapChange) -> String {
-    match change {
-        MapChange::Create(nodes) => format!("{} groups are to be founded", nodes.len()),
-        MapChange::Move { group, target } => format!("group {group} is to move to {target}"),
-        MapChange::Cancel(group) => format!("the move of group {group} is to be given up"),
-        MapChange::Withdrawn { group, from } => {
-            format!("the move of group {group} is given up by replica {from}")
-        }
-        MapChange::Founded { group, replica } => format!("group {group} is founded by replica {replica}"),
-        MapChange::HandedOver { group, from } => format!("group {group} was handed over by replica {from}"),
-        MapChange::Readdress(node) => format!("node {node} has another address"),
-    }
+fn is(by: &SpiffeSubject, node: NodeId) -> bool {
+    *by == SpiffeSubject::Node(node)
 }

@@ -60,6 +60,20 @@ pub const MAX_GROUPS: usize = 4_096;
 pub const MAX_WRAPS: usize = 65_536;
 /// Wraps in one command.
 pub const MAX_WRAPS_A_COMMAND: usize = 64;
+/// Replicas of one group.
+pub const MAX_REPLICAS: usize = 5;
+/// Replicas of one node that come or go at once: each copies a group's data, and clients need the disk and the line too.
+pub const MAX_MOTION: usize = 4;
+/// Moves that are planned ahead to show them.
+pub const MAX_PLANNED_MOVES: usize = 256;
+/// Bytes that are to stay free on a node's disk beside a replica that comes: for its log, snapshots and what the others write.
+pub const DISK_RESERVE: u64 = 256 * 1024 * 1024;
+/// Bytes by which a move must even the nodes out, or it is not worth the copying.
+pub const WORTH_MOVING: u64 = 64 * 1024 * 1024;
+/// Longest name of a failure domain.
+pub const MAX_ZONE: usize = 64;
+/// Log positions in one command.
+pub const MAX_FLOORS_A_COMMAND: usize = 4_096;
 /// Replicas that are to be deleted by their nodes.
 pub const MAX_DROPPING: usize = 65_536;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use holdfast_domain::{
-    AccountId, NodeId, Sha256Hash,
+    AccountId, KeySubject, NodeId, Sha256Hash,
     codec::{self, CodecError},
 };
 
@@ -13,9 +13,6 @@ use crate::{
     state::State,
 };
 
-/// First byte of a state that uses what the second version added: length of the first version's part as 8 bytes, that part, the rest.
-const SECOND: u8 = 2;
-
 /// Why bytes are not a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -23,28 +20,18 @@ pub enum SnapshotError {
     /// Not an encoded state.
     #[error("not a registry state")]
     Codec(#[from] CodecError),
-    /// Not in the form of the second version.
-    #[error("not a registry state: its parts are cut off")]
-    Parts,
     /// A state that `apply` never makes.
     #[error("registry state breaks an invariant: {0}")]
     Broken(&'static str),
 }
 
 impl State {
-    /// The whole state. One that uses nothing of what the second version added is written as the first version, so that what was written
-    /// then is written the same now, and a voter of that version follows for as long as it can.
+    /// The whole state.
     ///
     /// # Errors
     /// Only when a value cannot be encoded.
     pub fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
-        let first = codec::encode(self)?;
-        if self.people == People::default() {
-            return Ok(first);
-        }
-        let people = codec::encode(&self.people)?;
-        let len = u64::try_from(first.len()).map_err(|_| SnapshotError::Parts)?;
-        Ok([[SECOND].as_slice(), &len.to_be_bytes(), &first, &people].concat())
+        Ok(codec::encode(self)?)
     }
 
     /// Reads a state.
@@ -52,14 +39,7 @@ impl State {
     /// # Errors
     /// See [`SnapshotError`].
     pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let (first, people) = parts(bytes)?;
-        let mut state: Self = codec::decode(first, limits::MAX_STATE)?;
-        if let Some(people) = people {
-            state.people = codec::decode(people, limits::MAX_STATE)?;
-            if state.people == People::default() {
-                return Err(SnapshotError::Broken("the second version without anything of it"));
-            }
-        }
+        let mut state: Self = codec::decode(bytes, limits::MAX_STATE)?;
         state.index_devices();
         state.check()?;
         Ok(state)
@@ -83,6 +63,9 @@ impl State {
         holds(self.keeps_bonds(), "a machine's id is not its EK's")?;
         holds(self.keeps_map(), "the map is not the signed one or claims a slot twice")?;
         holds(self.replica_ids_are_fresh(), "a replica id was given out twice")?;
+        let map = self.map.as_ref().map(|(_, map)| map);
+        self.shards.check(map).map_err(SnapshotError::Broken)?;
+        holds(self.keys_have_groups(), "a key of a group that the map has no more")?;
         holds(
             self.clients.values().all(|client| self.accounts.contains_key(&client.account)),
             "a client without its account",
@@ -138,23 +121,21 @@ impl State {
         })
     }
 
+    fn keys_have_groups(&self) -> bool {
+        self.wraps.keys().all(|(subject, _, _)| match subject {
+            KeySubject::Crk => true,
+            KeySubject::Dmk(group) => self.map.as_ref().is_some_and(|(_, map)| map.group(*group).is_some()),
+        })
+    }
+
     fn replica_ids_are_fresh(&self) -> bool {
         let mapped = self.map.iter().flat_map(|(_, map)| &map.groups).flat_map(|group| &group.replicas);
         let ids: Vec<_> = mapped
             .map(|replica| replica.replica.0)
-            .chain(self.dropping.keys().map(|(_, replica)| replica.0))
+            .chain(self.shards.dropping.keys().map(|(_, replica)| replica.0))
             .chain(self.members.values().filter_map(|member| member.replica.map(|replica| replica.0)))
             .collect();
         let distinct: BTreeSet<_> = ids.iter().collect();
         distinct.len() == ids.len() && ids.iter().all(|id| *id < self.next_replica)
     }
-}
-
-/// What the first version has, and what the second added, if it is one.
-fn parts(bytes: &[u8]) -> Result<(&[u8], Option<&[u8]>), SnapshotError> {
-    let Some((&SECOND, rest)) = bytes.split_first() else { return Ok((bytes, None)) };
-    let (len, rest) = rest.split_first_chunk().ok_or(SnapshotError::Parts)?;
-    let len = usize::try_from(u64::from_be_bytes(*len)).map_err(|_| SnapshotError::Parts)?;
-    let (first, people) = rest.split_at_checked(len).ok_or(SnapshotError::Parts)?;
-    Ok((first, Some(people)))
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_domain::{
-    AccountId, BanSubject, ClientId, EkHash, Genesis, GroupId, InvitePublic, KeyGeneration, KeySubject,
-    Lineage, MapEpoch, NodeId, OperatorKey, PcrApproval, PendingId, PolicyEpoch, Reason, ReplicaId,
-    RequestSerial, ShardMap, Signed, SignedAdmission, SpiffeSubject, TicketPublic, UnixMs, WrapRow,
+    AccountId, BanSubject, ClientId, EkHash, Genesis, InvitePublic, KeyGeneration, KeySubject, Lineage,
+    MapEpoch, NodeId, OperatorKey, PcrApproval, PendingId, PolicyEpoch, Reason, ReplicaId, RequestSerial,
+    ShardMap, Signed, SignedAdmission, SpiffeSubject, TicketPublic, UnixMs, WrapRow,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,7 @@ use crate::{
     member::{Allowed, Client, Invite, Member, PendingJoin, Ticket, Voter},
     outcome::{Applied, Outcome},
     people::{AccountState, People},
+    shards::Shards,
     wraps::Recipient,
 };
 
@@ -62,8 +63,6 @@ pub struct State {
     /// Quotas in bytes.
     pub(crate) accounts: BTreeMap<AccountId, u64>,
     pub(crate) clients: BTreeMap<ClientId, Client>,
-    /// Not part of the first snapshot format, see [`State::snapshot`].
-    #[serde(skip)]
     pub(crate) people: People,
     /// Keys of each account; follows from `clients`.
     #[serde(skip)]
@@ -71,10 +70,7 @@ pub struct State {
     pub(crate) voters: BTreeMap<NodeId, Voter>,
     pub(crate) lineage: Lineage,
     pub(crate) map: Option<(Signed<ShardMap>, ShardMap)>,
-    /// Groups whose move is to be given up. The learner stays in the map until the replica that hands over has withdrawn it: only that
-    /// one knows whether the learner votes already, and a learner that was told to delete must not become the only voter.
-    pub(crate) cancelled: BTreeSet<GroupId>,
-    pub(crate) dropping: BTreeMap<(GroupId, ReplicaId), NodeId>,
+    pub(crate) shards: Shards,
     pub(crate) wraps: BTreeMap<(KeySubject, KeyGeneration, Recipient), Signed<WrapRow>>,
     pub(crate) audit: AuditLog,
 }
@@ -119,6 +115,10 @@ impl State {
             }
             Act::Device(change) => self.change_device(by, change),
             Act::Account(change) => self.change_account(by, change),
+            Act::Describe { node, zone, demands_hardware } => self.describe(by, node, zone, demands_hardware),
+            Act::Standing { node, change } => self.set_standing(by, node, change),
+            Act::Floors(rows) => self.raise_floors(by, rows),
+            Act::Rotated { group, replica, generation } => self.rotated(by, group, replica, generation),
         }
     }
 

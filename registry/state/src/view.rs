@@ -2,35 +2,15 @@
 
 use holdfast_domain::{
     AccountId, BanSubject, ClientId, Genesis, GroupDescriptor, GroupId, InvitePublic, KeyGeneration, NodeId,
-    NodeRole, OperatorKey, OperatorName, PcrApproval, PendingId, PolicyEpoch, ReplicaState, Role, ShardMap,
-    Signed, TicketPublic, UnixMs, VoterEndpoint,
+    NodeRole, OperatorKey, OperatorName, PcrApproval, PendingId, PolicyEpoch, ReplicaState, ShardMap, Signed,
+    TicketPublic, UnixMs,
 };
 
 use crate::{
     audit::AuditLog,
     member::{Allowed, Client, Invite, Member, PendingJoin, Ticket, Voter},
     state::{Founded, State},
-    tasks::Task,
 };
-
-/// What one node is shown, whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
-    /// Number of the last command.
-    pub index: u64,
-    /// The signed map.
-    pub map: Option<Signed<ShardMap>>,
-    /// Whom nobody may let in.
-    pub bans: Vec<BanSubject>,
-    /// Roles that hold everywhere.
-    pub global_roles: Vec<(AccountId, Role)>,
-    /// Approvals in force.
-    pub approvals: Vec<PcrApproval>,
-    /// The registry's members.
-    pub voters: Vec<VoterEndpoint>,
-    /// What the node is to do.
-    pub tasks: Vec<Task>,
-}
 
 /// Numbers for an overview.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,29 +34,25 @@ pub struct Counts {
 pub enum GroupState {
     /// Its key is not made yet.
     Founding,
-    /// It serves.
+    /// It has fewer replicas that vote than it is to have.
+    Filling,
+    /// Nothing is under way.
     Ready,
-    /// It serves, and a newcomer is to take over.
+    /// A replica is replaced, or leaves.
     Moving,
+    /// It has no slots: those to come are not there yet, or all are gone.
+    Empty,
 }
 
 impl GroupState {
-    /// The state of a group in the map.
-    pub fn of(group: &GroupDescriptor) -> Self {
-        let any = |state| group.replicas.iter().any(|replica| replica.state == state);
-        match (any(ReplicaState::Voter), any(ReplicaState::Learner)) {
-            (false, _) => Self::Founding,
-            (true, false) => Self::Ready,
-            (true, true) => Self::Moving,
-        }
-    }
-
     /// The word in listings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Founding => "founding",
+            Self::Filling => "filling",
             Self::Ready => "ready",
             Self::Moving => "moving",
+            Self::Empty => "empty",
         }
     }
 }
@@ -195,7 +171,7 @@ impl State {
 
     /// Replicas whose deletion was not reported yet.
     pub fn dropping(&self) -> impl Iterator<Item = (GroupId, holdfast_domain::ReplicaId, NodeId)> {
-        self.dropping.iter().map(|((group, replica), node)| (*group, *replica, *node))
+        self.shards.dropping.iter().map(|((group, replica), node)| (*group, *replica, *node))
     }
 
     /// The record of changes of trust.
@@ -203,16 +179,51 @@ impl State {
         &self.audit
     }
 
-    /// Everything that a node is shown.
-    pub fn view(&self, node: NodeId) -> View {
-        View {
-            index: self.index,
-            map: self.map.as_ref().map(|(signed, _)| signed.clone()),
-            bans: self.barred().into_iter().collect(),
-            global_roles: self.global_roles().collect(),
-            approvals: self.approvals.clone(),
-            voters: self.voters.values().map(|voter| voter.endpoint.clone()).collect(),
-            tasks: self.tasks_for(node),
+    /// Replicas that a node is to delete.
+    pub fn drops_for(&self, node: NodeId) -> impl Iterator<Item = (GroupId, holdfast_domain::ReplicaId)> {
+        self.dropping()
+            .filter(move |(_, _, holder)| *holder == node)
+            .map(|(group, replica, _)| (group, replica))
+    }
+
+    /// How many replicas a group is to have.
+    pub fn wanted(&self, group: GroupId) -> u8 {
+        self.shards.wanted.get(&group).copied().unwrap_or_default()
+    }
+
+    /// The replica whose place a learner takes.
+    pub fn replaced_by(
+        &self,
+        group: GroupId,
+        learner: holdfast_domain::ReplicaId,
+    ) -> Option<holdfast_domain::ReplicaId> {
+        self.shards.replacing.get(&(group, learner)).copied()
+    }
+
+    pub(crate) fn is_replaced(&self, group: GroupId, replica: holdfast_domain::ReplicaId) -> bool {
+        self.shards.replacing.iter().any(|((of, _), old)| (*of, *old) == (group, replica))
+    }
+
+    /// The group that a group's slots are going to.
+    pub fn split_target(&self, from: GroupId) -> Option<GroupId> {
+        crate::plan::split_target(self, from)
+    }
+
+    /// How far a group of the map is.
+    pub fn group_state(&self, group: &GroupDescriptor) -> GroupState {
+        let moves = |replica: &holdfast_domain::ReplicaDescriptor| {
+            replica.state == ReplicaState::Leaving || self.is_replaced(group.group, replica.replica)
+        };
+        if group.is_new() {
+            GroupState::Founding
+        } else if group.replicas.iter().any(moves) {
+            GroupState::Moving
+        } else if group.voters().count() < usize::from(self.wanted(group.group)) {
+            GroupState::Filling
+        } else if group.slots.is_empty() {
+            GroupState::Empty
+        } else {
+            GroupState::Ready
         }
     }
 
@@ -222,7 +233,7 @@ impl State {
         Counts {
             nodes: self.members.values().filter(|member| member.role == NodeRole::Node).count(),
             groups: groups.clone().count(),
-            groups_ready: groups.filter(|group| GroupState::of(group) != GroupState::Founding).count(),
+            groups_ready: groups.filter(|group| !group.is_new() && group.is_settled()).count(),
             clients: self.clients.len(),
             bans: self.bans.len(),
             pending: self.pending.len(),

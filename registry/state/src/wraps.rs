@@ -168,6 +168,24 @@ impl State {
         self.wraps.iter().filter(|(key, _)| own(key)).map(|(_, signed)| signed.clone()).collect()
     }
 
+    /// A machine that left keeps what it has, and gets it no more.
+    pub(crate) fn destroy_wraps_to(&mut self, group: GroupId, node: NodeId) {
+        let gone = (KeySubject::Dmk(group), Recipient::Node(node));
+        self.wraps.retain(|(subject, _, recipient), _| (*subject, *recipient) != gone);
+    }
+
+    /// All wraps of a key that nothing is sealed under any more.
+    pub(crate) fn destroy_wraps_of(&mut self, subject: KeySubject) {
+        self.wraps.retain(|(of, _, _), _| *of != subject);
+    }
+
+    /// The wraps of all older generations; how many there were.
+    pub(crate) fn destroy_wraps_below(&mut self, subject: KeySubject, generation: KeyGeneration) -> usize {
+        let before = self.wraps.len();
+        self.wraps.retain(|(of, older, _), _| *of != subject || *older >= generation);
+        before.saturating_sub(self.wraps.len())
+    }
+
     pub(crate) fn has_wrap(
         &self,
         subject: KeySubject,

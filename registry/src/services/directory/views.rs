@@ -4,17 +4,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use holdfast_domain::{
-    AccountId, BanSubject, Lineage, MapEpoch, NodeId, ReplicaState, Role,
+    AccountId, BanSubject, GroupId, KeyGeneration, Lineage, MapEpoch, NodeId, Role,
     codec::{self, CodecError},
 };
-use holdfast_proto::registry::v1::{GlobalRole, ReplicaTask, SignedRow, TaskKind, Voter, WatchEvent};
-use holdfast_registry_state::{State, Task, TaskKind as Kind};
+use holdfast_proto::registry::v1::{GlobalRole, KeyRotation, ReplicaDrop, SignedRow, Voter, WatchEvent};
+use holdfast_registry_state::State;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{limits, wire};
 use crate::core::Core;
 
-/// A view for everyone: all of it but `tasks` is the same for all watchers.
+/// A view for everyone: all of it but `drops` and `rotations` is the same for all watchers.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Shared {
     index: u64,
@@ -29,23 +29,25 @@ struct Body {
     bans: Vec<Bytes>,
     approvals: Vec<Bytes>,
     voters: Vec<Voter>,
-    tasks: BTreeMap<NodeId, Vec<ReplicaTask>>,
+    drops: BTreeMap<NodeId, Vec<ReplicaDrop>>,
+    rotations: BTreeMap<NodeId, Vec<KeyRotation>>,
     global_roles: Vec<GlobalRole>,
 }
 
 impl Shared {
     pub(super) fn event(&self, node: NodeId) -> WatchEvent {
-        let Body { version: _, map, banned: _, bans, approvals, voters, tasks, global_roles } = &*self.body;
+        let Body { version: _, map, banned: _, bans, approvals, voters, drops, rotations, global_roles } =
+            &*self.body;
         WatchEvent {
             index: self.index,
             map: map.clone(),
             bans: bans.clone(),
             pcr_approvals: approvals.clone(),
             voters: voters.clone(),
-            tasks: tasks.get(&node).cloned().unwrap_or_default(),
+            tasks: Vec::new(),
             global_roles: global_roles.clone(),
-            drops: Vec::new(),
-            rotations: Vec::new(),
+            drops: drops.get(&node).cloned().unwrap_or_default(),
+            rotations: rotations.get(&node).cloned().unwrap_or_default(),
         }
     }
 
@@ -73,7 +75,8 @@ impl Shared {
             bans,
             approvals: encode_all(&approvals)?,
             voters: state.voters().map(|voter| wire::voter(&voter.endpoint)).collect(),
-            tasks: tasks(state),
+            drops: drops(state),
+            rotations: rotations(state),
             global_roles: state.global_roles().map(global_role).collect(),
         };
         let body = if body == *before.body { Arc::clone(&before.body) } else { Arc::new(body) };
@@ -85,36 +88,27 @@ fn encode_all<T: serde::Serialize>(rows: &[T]) -> Result<Vec<Bytes>, CodecError>
     rows.iter().map(|row| codec::encode(row).map(Bytes::from)).collect()
 }
 
-/// The tasks of all nodes that have any.
-fn tasks(state: &State) -> BTreeMap<NodeId, Vec<ReplicaTask>> {
-    let groups = state.map().into_iter().flat_map(|(_, map)| &map.groups);
-    let unsettled = groups.filter(|group| group.replicas.iter().any(|r| r.state != ReplicaState::Voter));
-    let busy = unsettled.flat_map(|group| &group.replicas).map(|replica| replica.node);
-    let dropping = state.dropping().map(|(_, _, node)| node);
-    let nodes: std::collections::BTreeSet<NodeId> = busy.chain(dropping).collect();
-    nodes.into_iter().map(|node| (node, state.tasks_for(node).into_iter().map(task).collect())).collect()
+/// Of all nodes that have any.
+fn drops(state: &State) -> BTreeMap<NodeId, Vec<ReplicaDrop>> {
+    let mut drops: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (group, replica, node) in state.dropping() {
+        drops.entry(node).or_default().push(ReplicaDrop { group: group.0, replica_id: replica.0 });
+    }
+    drops
+}
+
+fn rotations(state: &State) -> BTreeMap<NodeId, Vec<KeyRotation>> {
+    let nodes = state.members().map(|(node, _)| node);
+    let row = |(group, generation): (GroupId, KeyGeneration)| KeyRotation {
+        group: group.0,
+        above_generation: generation.0,
+    };
+    let of = |node| (node, state.rotations_for(node).into_iter().map(row).collect::<Vec<_>>());
+    nodes.map(of).filter(|(_, rotations)| !rotations.is_empty()).collect()
 }
 
 fn global_role((account, role): (AccountId, Role)) -> GlobalRole {
     GlobalRole { account_id: account.as_bytes().to_vec().into(), role: role.number() }
-}
-
-fn task(task: Task) -> ReplicaTask {
-    let Task { group, kind, target, replica, address } = task;
-    let kind = match kind {
-        Kind::Found => TaskKind::Found,
-        Kind::HandOver => TaskKind::HandOver,
-        Kind::Withdraw => TaskKind::Withdraw,
-        Kind::Receive => TaskKind::Receive,
-        Kind::Drop => TaskKind::Drop,
-    };
-    ReplicaTask {
-        group: group.0,
-        kind: kind.into(),
-        target_node: target.as_bytes().to_vec().into(),
-        target_replica: replica.0,
-        target_address: address,
-    }
 }
 
 /// Follows the state. Ends when it is dropped.

@@ -119,13 +119,9 @@ impl Shared {
         if !matches!(planned, Ok(Some(_))) {
             return;
         }
-        let plan = |state: &State| plan::plan_readdress(state, node)?.ok_or(Reason::NotFound);
-        match self.core.change_map(&self.core.myself(), plan).await {
-            Ok(_) => {}
-            Err(refusal) if refusal.reason() == Reason::NotFound => {}
-            Err(refusal) => {
-                tracing::warn!(%node, %refusal, "the map still has a machine's old address; its next renewal tries again");
-            }
+        let plan = |state: &State| plan::plan_readdress(state, node);
+        if let Err(refusal) = self.core.change_map(&self.core.myself(), plan).await {
+            tracing::warn!(%node, %refusal, "the map still has a machine's old address; its next renewal tries again");
         }
     }
 }

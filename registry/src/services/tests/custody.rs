@@ -8,9 +8,10 @@ use holdfast_domain::{
 };
 use holdfast_keys::{labels, sign};
 use holdfast_proto::registry::v1::{
-    GetEvidenceRequest, GetWrapsRequest, PutWrapsRequest, ReplicaReport, ReportRequest, SignedRow,
-    custody_server::Custody as _,
+    Floor, GetEvidenceRequest, GetFloorsRequest, GetWrapsRequest, HeartbeatRequest, PutWrapsRequest,
+    ReplicaHealth, ReplicaReport, ReportRequest, SignedRow, custody_server::Custody as _,
 };
+use holdfast_registry_state::{State, plan};
 use holdfast_sys_core::Caller;
 
 use super::{
@@ -72,7 +73,16 @@ async fn report(
     (node, replica_id): (NodeId, u64),
     report: ReplicaReport,
 ) -> Result<(), tonic::Status> {
-    let message = ReportRequest { group: GROUP.0, replica_id, report: report.into(), other: 0 };
+    about(service, (node, replica_id), report, 0).await
+}
+
+async fn about(
+    service: &CustodyService,
+    (node, replica_id): (NodeId, u64),
+    report: ReplicaReport,
+    other: u64,
+) -> Result<(), tonic::Status> {
+    let message = ReportRequest { group: GROUP.0, replica_id, report: report.into(), other };
     service.report(from(Caller::Node(node), message)).await.map(drop)
 }
 
@@ -96,6 +106,82 @@ async fn a_group_is_founded_by_wraps_and_a_report() {
     report(&service, (machine.node(), id), ReplicaReport::Founded).await.unwrap();
 }
 
+/// A wrap of the group's first key to another machine.
+fn wrap_to(by: &Machine, target: &Machine) -> SignedRow {
+    let mut row: WrapRow = codec::decode(&wraps(by)[1].bytes, holdfast_domain::wrap::MAX_WRAP).unwrap();
+    if let WrapTarget::Tpm { node, srk_name: name, .. } = &mut row.target {
+        (*node, *name) = (target.node(), srk_name(target));
+    }
+    wire::signed_row(&sign::sign_value(by.tpm.tls_signer(), labels::WRAP_ROW, &row).unwrap())
+}
+
+#[tokio::test]
+async fn a_replica_is_moved_by_reports_which_may_all_be_told_again() {
+    let (world, service, old) = founding().await;
+    let (own, _) = replica(&world);
+    put(&service, old.node(), wraps(&old)).await.unwrap();
+    report(&service, (old.node(), own), ReplicaReport::Founded).await.unwrap();
+    let new = world.member(NodeRole::Node).await;
+    let planned = |state: &State| plan::plan_move(state, GROUP, None, new.node());
+    world.core.change_map(&world.core.myself(), planned).await.unwrap();
+    let learner = {
+        let state = world.core.state();
+        state.map().unwrap().1.group(GROUP).unwrap().on(new.node()).unwrap().replica.0
+    };
+    let promoted = async || about(&service, (old.node(), own), ReplicaReport::Promoted, learner).await;
+    assert_eq!(reason(promoted().await), Reason::WrapMismatch);
+    put(&service, old.node(), vec![wrap_to(&old, &new)]).await.unwrap();
+    promoted().await.unwrap();
+    promoted().await.unwrap();
+    let removed = async |who| about(&service, who, ReplicaReport::Removed, own).await;
+    assert_eq!(reason(removed((old.node(), own)).await), Reason::Conflict, "by itself");
+    removed((new.node(), learner)).await.unwrap();
+    removed((new.node(), learner)).await.unwrap();
+    assert_eq!(replica(&world), (learner, ReplicaState::Voter));
+    for _ in 0..2 {
+        report(&service, (old.node(), own), ReplicaReport::Dropped).await.unwrap();
+    }
+    assert!(world.core.state().is_rotating(GROUP));
+    let rotated = |generation| about(&service, (new.node(), learner), ReplicaReport::Rotated, generation);
+    assert_eq!(reason(rotated(2).await), Reason::Conflict, "there is no second generation yet");
+    let last = report(&service, (new.node(), learner), ReplicaReport::Lost).await;
+    assert_eq!(reason(last), Reason::LastOne);
+}
+
+#[tokio::test]
+async fn a_node_gets_the_floors_of_its_own_replicas() {
+    let (world, service, machine) = founding().await;
+    let (own, _) = replica(&world);
+    put(&service, machine.node(), wraps(&machine)).await.unwrap();
+    report(&service, (machine.node(), own), ReplicaReport::Founded).await.unwrap();
+    let health =
+        ReplicaHealth { group: GROUP.0, replica_id: own, term: 2, last_log: 40, ..Default::default() };
+    let heartbeat = HeartbeatRequest { zone: "a".into(), replicas: vec![health], ..Default::default() };
+    service.heartbeat(from(Caller::Node(machine.node()), heartbeat)).await.unwrap();
+    let act = world.core.health().floors(&world.core.state()).unwrap();
+    world.core.propose(world.core.myself(), act).await.unwrap();
+    assert_eq!(world.core.health().floors(&world.core.state()), None, "only what grew");
+    let ask = |node| from(Caller::Node(node), GetFloorsRequest {});
+    let floors = service.get_floors(ask(machine.node())).await.unwrap().into_inner().floors;
+    assert_eq!(floors, [Floor { group: GROUP.0, replica_id: own, term: 2, index: 40 }]);
+    let other = world.member(NodeRole::Node).await;
+    assert!(service.get_floors(ask(other.node())).await.unwrap().into_inner().floors.is_empty());
+}
+
+#[tokio::test]
+async fn a_heartbeat_beyond_its_bounds_is_refused() {
+    let (_, service, machine) = founding().await;
+    let zone = |zone: &str| HeartbeatRequest { zone: zone.into(), ..Default::default() };
+    let fault = ReplicaHealth { fault: "x".repeat(257), ..Default::default() };
+    let fault = HeartbeatRequest { replicas: vec![fault], ..Default::default() };
+    let many = HeartbeatRequest { replicas: vec![ReplicaHealth::default(); 4_097], ..Default::default() };
+    for request in [zone("two words"), zone(&"z".repeat(65)), fault, many] {
+        let answer = service.heartbeat(from(Caller::Node(machine.node()), request)).await;
+        assert_eq!(reason(answer), Reason::Malformed);
+    }
+    assert!(service.heartbeat(from(Caller::Node(machine.node()), zone(""))).await.is_ok());
+}
+
 #[tokio::test]
 async fn nobody_speaks_for_another_machine() {
     let (world, service, machine) = founding().await;
@@ -108,6 +194,8 @@ async fn nobody_speaks_for_another_machine() {
     assert_eq!(reason(claimed), Reason::NotPermitted);
     let dropped = report(&service, (other.node(), id), ReplicaReport::Dropped).await;
     assert_eq!(reason(dropped), Reason::NotFound);
+    let lost = report(&service, (other.node(), id), ReplicaReport::Lost).await;
+    assert_eq!(reason(lost), Reason::Conflict, "and a founder has nothing to lose");
 }
 
 #[tokio::test]

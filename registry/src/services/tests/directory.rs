@@ -5,14 +5,17 @@ use std::{sync::Arc, time::Duration};
 use futures::{Stream, StreamExt as _};
 use holdfast_domain::{AccountId, BanSubject, NodeId, NodeRole, OperatorRequest, Reason, Slot, codec};
 use holdfast_proto::registry::v1::{
-    BootstrapRequest, ResolveRequest, TaskKind, WatchEvent, WatchRequest, directory_server::Directory as _,
+    BootstrapRequest, ResolveRequest, WatchEvent, WatchRequest, directory_server::Directory as _,
 };
 use holdfast_sys_core::{Caller, Refusal};
 use tokio::time::timeout;
 use tonic::Status;
 
+use holdfast_registry_state::{Act, StandingChange};
+
 use super::world::{CLUSTER, World, from, reason};
 use crate::services::directory::DirectoryService;
+use crate::voter::place::place;
 
 async fn served() -> (World, DirectoryService) {
     let world = World::new().await;
@@ -68,18 +71,28 @@ async fn a_watcher_sees_everything_at_first_and_then_each_change() {
     let mut events = watch(&service, machine.node()).await;
     let first = next(&mut events).await;
     assert_eq!((first.voters.len(), first.pcr_approvals.len(), first.bans.len()), (1, 2, 0));
-    assert!(first.map.is_none() && first.tasks.is_empty());
+    assert!(first.map.is_none() && first.drops.is_empty());
 
     world.create_groups(2).await;
     let second = next(&mut events).await;
     assert!(second.index > first.index && second.map.is_some());
-    let kinds: Vec<_> = second.tasks.iter().map(|task| task.kind()).collect();
-    assert_eq!(kinds, [TaskKind::Found, TaskKind::Found]);
 
     let other = world.member(NodeRole::Node).await;
+    let lost = Act::Standing { node: machine.node(), change: StandingChange::Lost };
+    world.core.propose(world.core.myself(), lost).await.unwrap();
+    place(&world.core).await;
+    let mut drops = Vec::new();
+    while drops.len() < 2 {
+        drops = next(&mut events).await.drops;
+    }
+    assert_eq!(drops.iter().map(|drop| drop.group).collect::<Vec<_>>(), [1, 2], "founded elsewhere");
+
     let ban = BanSubject::Node(other.node());
     world.ask(OperatorRequest::Ban(ban.clone())).await.unwrap();
-    let third = next(&mut events).await;
+    let mut third = next(&mut events).await;
+    while third.bans.is_empty() {
+        third = next(&mut events).await;
+    }
     assert_eq!(codec::decode::<BanSubject>(&third.bans[0], 4096), Ok(ban));
 }
 

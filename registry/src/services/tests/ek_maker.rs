@@ -16,21 +16,21 @@ const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 const EK_USAGE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
-pub(super) struct EkMaker {
+pub(crate) struct EkMaker {
     key: SoftSigner,
 }
 
 impl EkMaker {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { key: SoftSigner::generate().unwrap() }
     }
 
-    pub(super) fn root(&self) -> Vec<u8> {
+    pub(crate) fn root(&self) -> Vec<u8> {
         let ca = extension(BASIC_CONSTRAINTS, &tlv(SEQUENCE, &[&[0x01, 0x01, 0xff]]));
         self.certificate(&self.key.public().to_spki_der(), "maker", &ca)
     }
 
-    pub(super) fn certify(&self, ek_spki: &[u8]) -> Vec<u8> {
+    pub(crate) fn certify(&self, ek_spki: &[u8]) -> Vec<u8> {
         let usage = extension(EXTENDED_KEY_USAGE, &tlv(SEQUENCE, &[&tlv(OID, &[EK_USAGE])]));
         self.certificate(ek_spki, "ek", &usage)
     }

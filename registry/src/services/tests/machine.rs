@@ -17,23 +17,23 @@ use tokio::sync::mpsc;
 use super::world::{CLUSTER, PCR, World};
 use crate::services::enrolment::{EnrolmentService, Replies};
 
-pub(super) const EXPORTER: [u8; 32] = [9; 32];
+pub(crate) const EXPORTER: [u8; 32] = [9; 32];
 
-pub(super) struct Machine {
-    pub(super) tpm: SoftTpm,
+pub(crate) struct Machine {
+    pub(crate) tpm: SoftTpm,
     /// Its maker's word, where it has one.
-    pub(super) certificate: Option<Vec<u8>>,
-    pub(super) pcr: [u8; 32],
+    pub(crate) certificate: Option<Vec<u8>>,
+    pub(crate) pcr: [u8; 32],
     clock_ms: AtomicU64,
 }
 
 /// What a machine asks for.
-pub(super) struct Ask {
-    pub(super) role: NodeRole,
-    pub(super) queue: bool,
-    pub(super) ticket: Option<Secret32>,
-    pub(super) node: Option<NodeId>,
-    pub(super) address: &'static str,
+pub(crate) struct Ask {
+    pub(crate) role: NodeRole,
+    pub(crate) queue: bool,
+    pub(crate) ticket: Option<Secret32>,
+    pub(crate) node: Option<NodeId>,
+    pub(crate) address: &'static str,
 }
 
 impl Default for Ask {
@@ -43,46 +43,46 @@ impl Default for Ask {
 }
 
 impl Ask {
-    pub(super) fn registry() -> Self {
+    pub(crate) fn registry() -> Self {
         Self { role: NodeRole::Registry, ..Self::default() }
     }
 
-    pub(super) fn queued() -> Self {
+    pub(crate) fn queued() -> Self {
         Self { queue: true, ..Self::default() }
     }
 
-    pub(super) fn with_ticket(seed: &Secret32) -> Self {
+    pub(crate) fn with_ticket(seed: &Secret32) -> Self {
         let ticket = Some(Secret32::from_bytes(*seed.expose_for_wrapping()));
         Self { ticket, ..Self::default() }
     }
 }
 
 impl Machine {
-    pub(super) fn of_no_known_maker() -> Self {
+    pub(crate) fn of_no_known_maker() -> Self {
         let tpm = SoftTpm::new().unwrap();
         Self { tpm, certificate: None, pcr: PCR, clock_ms: AtomicU64::new(1_000) }
     }
 
-    pub(super) fn new(world: &World) -> Self {
+    pub(crate) fn new(world: &World) -> Self {
         let mut machine = Self::of_no_known_maker();
         machine.certificate = Some(world.maker.certify(machine.tpm.ek().spki_der()));
         machine
     }
 
-    pub(super) fn ek(&self) -> EkHash {
+    pub(crate) fn ek(&self) -> EkHash {
         self.tpm.ek().hash()
     }
 
-    pub(super) fn node(&self) -> NodeId {
+    pub(crate) fn node(&self) -> NodeId {
         self.tpm.ek().node_id(CLUSTER)
     }
 
     /// Makes the TPM show an old clock again.
-    pub(super) fn turn_back_clock(&self) {
+    pub(crate) fn turn_back_clock(&self) {
         self.clock_ms.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn evidence(&self, role: NodeRole, id: ChallengeId, nonce: [u8; 32]) -> JoinEvidence {
+    pub(crate) fn evidence(&self, role: NodeRole, id: ChallengeId, nonce: [u8; 32]) -> JoinEvidence {
         let clock_ms = self.clock_ms.fetch_add(1, Ordering::Relaxed);
         let join = SoftJoin {
             cluster: CLUSTER,
@@ -98,7 +98,7 @@ impl Machine {
         JoinEvidence { ek_certificate: certificate, ..self.tpm.evidence(&join).unwrap() }
     }
 
-    pub(super) fn init(&self, ask: &Ask) -> JoinInit {
+    pub(crate) fn init(&self, ask: &Ask) -> JoinInit {
         // Signatures of requests are deterministic: these are the ones that the proof is about.
         let evidence = self.evidence(ask.role, ChallengeId::new([0; 16]), [0; 32]);
         JoinInit {
@@ -117,7 +117,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn prove(&self, ask: &Ask, challenge: &Challenge) -> Proof {
+    pub(crate) fn prove(&self, ask: &Ask, challenge: &Challenge) -> Proof {
         let id = ChallengeId::try_from(challenge.challenge_id.as_ref()).unwrap();
         let evidence = self.evidence(ask.role, id, challenge.nonce.as_ref().try_into().unwrap());
         let credential = CredentialBlob {
@@ -140,12 +140,12 @@ impl Machine {
     }
 
     /// A whole join.
-    pub(super) async fn join(&self, world: &World, ask: &Ask) -> join_reply::Message {
+    pub(crate) async fn join(&self, world: &World, ask: &Ask) -> join_reply::Message {
         self.answer(Talk::join(world), ask, |_| {}).await
     }
 
     /// A whole join that must succeed.
-    pub(super) async fn granted(&self, world: &World, ask: &Ask) -> Grant {
+    pub(crate) async fn granted(&self, world: &World, ask: &Ask) -> Grant {
         match self.join(world, ask).await {
             join_reply::Message::Grant(grant) => grant,
             other => panic!("{other:?}"),
@@ -153,12 +153,12 @@ impl Machine {
     }
 
     /// A whole renewal over the identity of `caller`.
-    pub(super) async fn renew(&self, world: &World, caller: NodeId, ask: &Ask) -> join_reply::Message {
+    pub(crate) async fn renew(&self, world: &World, caller: NodeId, ask: &Ask) -> join_reply::Message {
         self.answer(Talk::renew(world, (ask.role, caller)), ask, |_| {}).await
     }
 
     /// The exchange, with a proof that was tampered with.
-    pub(super) async fn answer(
+    pub(crate) async fn answer(
         &self,
         mut talk: Talk,
         ask: &Ask,
@@ -180,37 +180,37 @@ fn attestation(Attested { attest, signature }: Attested) -> Attestation {
 }
 
 /// One stream.
-pub(super) struct Talk {
+pub(crate) struct Talk {
     requests: mpsc::Sender<JoinRequest>,
     replies: Replies,
 }
 
 impl Talk {
-    pub(super) fn join(world: &World) -> Self {
+    pub(crate) fn join(world: &World) -> Self {
         Self::with(&world.enrolment, EXPORTER)
     }
 
     /// To a voter whose end of the connection has this exporter.
-    pub(super) fn with(enrolment: &EnrolmentService, exporter: [u8; 32]) -> Self {
+    pub(crate) fn with(enrolment: &EnrolmentService, exporter: [u8; 32]) -> Self {
         let (requests, receiver) = mpsc::channel(2);
         Self { requests, replies: enrolment.join_from(exporter, receiver) }
     }
 
-    pub(super) fn renew(world: &World, caller: (NodeRole, NodeId)) -> Self {
+    pub(crate) fn renew(world: &World, caller: (NodeRole, NodeId)) -> Self {
         let (requests, receiver) = mpsc::channel(2);
         Self { requests, replies: world.enrolment.renew_from(EXPORTER, caller, receiver) }
     }
 
-    pub(super) async fn begin(&mut self, init: JoinInit) -> join_reply::Message {
+    pub(crate) async fn begin(&mut self, init: JoinInit) -> join_reply::Message {
         self.say(join_request::Message::Init(init)).await
     }
 
-    pub(super) async fn prove(&mut self, proof: Proof) -> join_reply::Message {
+    pub(crate) async fn prove(&mut self, proof: Proof) -> join_reply::Message {
         self.say(join_request::Message::Proof(proof)).await
     }
 
     /// What comes without saying anything.
-    pub(super) async fn hear(&mut self) -> join_reply::Message {
+    pub(crate) async fn hear(&mut self) -> join_reply::Message {
         let Some(Ok(JoinReply { message: Some(message) })) = self.replies.next().await else {
             panic!("no reply");
         };
@@ -218,7 +218,7 @@ impl Talk {
     }
 
     /// Whether the voter has ended the stream.
-    pub(super) async fn is_over(&mut self) -> bool {
+    pub(crate) async fn is_over(&mut self) -> bool {
         self.replies.next().await.is_none()
     }
 

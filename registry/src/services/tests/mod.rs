@@ -9,4 +9,4 @@ mod enrolment;
 mod machine;
 mod refusals;
 mod renewals;
-mod world;
+pub(crate) mod world;

@@ -33,18 +33,18 @@ use crate::{
     state_host::StateHost,
 };
 
-pub(super) const CLUSTER: ClusterId = ClusterId::new([7; 16]);
-pub(super) const START: UnixMs = UnixMs(1_800_000_000_000);
-pub(super) const HOUR: u64 = 3_600_000;
+pub(crate) const CLUSTER: ClusterId = ClusterId::new([7; 16]);
+pub(crate) const START: UnixMs = UnixMs(1_800_000_000_000);
+pub(crate) const HOUR: u64 = 3_600_000;
 /// Of the approved boot state.
-pub(super) const PCR: [u8; 32] = [5; 32];
+pub(crate) const PCR: [u8; 32] = [5; 32];
 const CRK: [u8; 32] = [6; 32];
 
-pub(super) struct World {
-    pub(super) core: Arc<Core>,
-    pub(super) enrolment: EnrolmentService,
-    pub(super) maker: EkMaker,
-    pub(super) bundle: TrustBundle,
+pub(crate) struct World {
+    pub(crate) core: Arc<Core>,
+    pub(crate) enrolment: EnrolmentService,
+    pub(crate) maker: EkMaker,
+    pub(crate) bundle: TrustBundle,
     secrets: Mutex<Option<Secrets>>,
     now: Arc<AtomicU64>,
     ann: SoftSigner,
@@ -95,14 +95,14 @@ impl Signer for TpmKey {
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = Self::closed().await;
         world.open();
         world
     }
 
     /// A voter whose secrets are not open yet.
-    pub(super) async fn closed() -> Self {
+    pub(crate) async fn closed() -> Self {
         let TestCluster { root, registry, workload, now: _ } = TestCluster::new(CLUSTER, START).unwrap();
         let [ann, policy, map] = [(); 3].map(|()| SoftSigner::generate().unwrap());
         let (maker, founder) = (EkMaker::new(), Arc::new(Machine::of_no_known_maker()));
@@ -159,19 +159,19 @@ impl World {
     }
 
     /// Whether the other voters can be reached.
-    pub(super) fn cut_off(&self, cut_off: bool) {
+    pub(crate) fn cut_off(&self, cut_off: bool) {
         self.cut_off.store(cut_off, Ordering::Relaxed);
     }
 
-    pub(super) fn open(&self) {
+    pub(crate) fn open(&self) {
         self.core.open(self.secrets.lock().unwrap().take().unwrap());
     }
 
-    pub(super) fn pass(&self, span_ms: u64) {
+    pub(crate) fn pass(&self, span_ms: u64) {
         self.now.fetch_add(span_ms, Ordering::Relaxed);
     }
 
-    pub(super) fn admission(&self, request: OperatorRequest) -> Admission {
+    pub(crate) fn admission(&self, request: OperatorRequest) -> Admission {
         let mut serial = [0; 16];
         serial[..8].copy_from_slice(&self.serial.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let issued = self.core.now();
@@ -181,29 +181,29 @@ impl World {
     }
 
     /// An operators' request, signed and applied.
-    pub(super) async fn ask(&self, request: OperatorRequest) -> Result<Applied, Reason> {
+    pub(crate) async fn ask(&self, request: OperatorRequest) -> Result<Applied, Reason> {
         let bytes = codec::encode(&self.admission(request)).unwrap();
         let signature = sign::sign_labelled(&self.ann, labels::ADMISSION, &bytes).unwrap();
         self.submit(SignedAdmission { bytes, signatures: vec![("ann".parse().unwrap(), signature)] }).await
     }
 
-    pub(super) async fn submit(&self, admission: SignedAdmission) -> Result<Applied, Reason> {
+    pub(crate) async fn submit(&self, admission: SignedAdmission) -> Result<Applied, Reason> {
         let by = SpiffeSubject::Operator("ann".parse().unwrap());
         self.core.propose(by, Act::Admit(admission)).await.map_err(|refusal| refusal.reason())
     }
 
-    pub(super) async fn allow(&self, machine: &Machine, role: NodeRole) {
+    pub(crate) async fn allow(&self, machine: &Machine, role: NodeRole) {
         self.ask(OperatorRequest::AllowEk { ek: machine.ek(), role }).await.unwrap();
     }
 
-    pub(super) async fn ticket(&self, seed: &Secret32, role: NodeRole) {
+    pub(crate) async fn ticket(&self, seed: &Secret32, role: NodeRole) {
         let ticket = holdfast_keys::ClientKey::from_seed(seed).public().into();
         let expires = self.core.now().plus_ms(HOUR);
         self.ask(OperatorRequest::IssueTicket { ticket, role, expires }).await.unwrap();
     }
 
     /// A machine that joined.
-    pub(super) async fn member(&self, role: NodeRole) -> Machine {
+    pub(crate) async fn member(&self, role: NodeRole) -> Machine {
         let machine = Machine::new(self);
         self.allow(&machine, role).await;
         machine.granted(self, &Ask { role, ..Ask::default() }).await;
@@ -211,12 +211,15 @@ impl World {
     }
 
     /// As many groups, founding on the nodes that joined.
-    pub(super) async fn create_groups(&self, count: u32) {
-        self.core.change_map(&self.core.myself(), |state| plan::plan_groups(state, count)).await.unwrap();
+    pub(crate) async fn create_groups(&self, count: u32) {
+        self.core
+            .change_map(&self.core.myself(), |state| plan::plan_groups(state, count, 1).map(Some))
+            .await
+            .unwrap();
     }
 
     /// Whom a chain of a grant certifies.
-    pub(super) fn certified(&self, chain: &[bytes::Bytes], purpose: Purpose) -> PeerIdentity {
+    pub(crate) fn certified(&self, chain: &[bytes::Bytes], purpose: Purpose) -> PeerIdentity {
         let ders = chain.iter().take(2).map(|der| der.to_vec()).collect();
         verify_chain(&self.bundle, &CertChain::from_ders(ders).unwrap(), purpose, self.core.now()).unwrap()
     }
@@ -271,7 +274,7 @@ fn approval(policy: &SoftSigner, role: NodeRole) -> PcrApproval {
 }
 
 /// A request as the guard hands it on.
-pub(super) fn from<T>(caller: Caller, message: T) -> Request<T> {
+pub(crate) fn from<T>(caller: Caller, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(Peer {
@@ -282,11 +285,11 @@ pub(super) fn from<T>(caller: Caller, message: T) -> Request<T> {
     request
 }
 
-pub(super) fn reason<T: std::fmt::Debug>(result: Result<T, tonic::Status>) -> Reason {
+pub(crate) fn reason<T: std::fmt::Debug>(result: Result<T, tonic::Status>) -> Reason {
     Refusal::from_status(&result.unwrap_err()).unwrap().reason()
 }
 
-pub(super) fn denied(message: join_reply::Message) -> Reason {
+pub(crate) fn denied(message: join_reply::Message) -> Reason {
     match message {
         join_reply::Message::Denied(denied) => denied.reason.parse().unwrap(),
         other => panic!("not refused: {other:?}"),

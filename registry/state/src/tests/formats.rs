@@ -39,7 +39,7 @@ fn every_frozen_state_is_read_and_written_the_same() {
 #[test]
 fn every_frozen_command_and_outcome_is_read_and_written_the_same() {
     let commands = frozen("command-");
-    assert!(commands.len() >= 27, "one for each act");
+    assert!(commands.len() >= 31, "one for each act");
     for (name, bytes) in commands {
         let command = Command::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error:?}"));
         assert_eq!(command.encode().unwrap(), bytes, "{name}");
@@ -82,6 +82,10 @@ const fn name(act: &Act) -> &'static str {
             AccountChange::Claim(_) => "account-claim",
             AccountChange::StepDown => "account-step-down",
         },
+        Act::Describe { .. } => "describe",
+        Act::Standing { .. } => "standing",
+        Act::Floors(_) => "floors",
+        Act::Rotated { .. } => "rotated",
     }
 }
 
@@ -128,6 +132,14 @@ fn freeze() {
             replaces: holdfast_domain::Sha256Hash::of(b""),
             sealed: vec![1],
         },
+        Act::Describe { node, zone: "a".into(), demands_hardware: false },
+        Act::Standing { node, change: crate::StandingChange::Lost },
+        Act::Floors(vec![crate::FloorRow { group: holdfast_domain::GroupId(1), replica, floor: (1, 2) }]),
+        Act::Rotated {
+            group: holdfast_domain::GroupId(1),
+            replica,
+            generation: holdfast_domain::KeyGeneration(1),
+        },
     ] {
         let outcome = world.act(act);
         write(format!("outcome-1-{}.bin", world.log.len()), &Outcome::from(outcome).encode().unwrap());
@@ -142,7 +154,7 @@ fn freeze() {
     }
 }
 
-/// What the second version of the state added, all of it.
+/// What people do, all of it.
 fn people(world: &mut World) -> Vec<(SpiffeSubject, Act)> {
     let token = SetupPublic::new([1; 32]);
     for token in [token, SetupPublic::new([2; 32])] {

@@ -124,12 +124,11 @@ proptest! {
     }
 
     #[test]
-    fn invariant_damaged_states_of_the_second_version_never_panic(place in any::<prop::sample::Index>(), bit in 0..8_u8) {
+    fn invariant_damaged_states_with_people_never_panic(place in any::<prop::sample::Index>(), bit in 0..8_u8) {
         let mut world = World::founded();
         register(&mut world, 1);
         world.act_by(by(1), Act::Device(DeviceChange::SetRecovery([1; 32]))).unwrap();
         let mut state = world.state.snapshot().unwrap();
-        prop_assert_eq!(state[0], 2);
         let at = place.index(state.len());
         state[at] ^= 1 << bit;
         let _ = State::restore(&state);

@@ -3,16 +3,20 @@
 use std::sync::LazyLock;
 
 use holdfast_domain::{
-    Admission, Attested, ChallengeId, ClusterId, CredentialBlob, EkHash, Genesis, GroupId, InvitePublic,
-    JoinEvidence, Kcv, KeyGeneration, KeySubject, NodeId, NodeRole, OperatorKey, OperatorRequest, P256Point,
-    PcrApproval, PcrSelection, PcrValue, PolicyEpoch, Reason, RecoveryKey, ReplicaId, RequestSerial,
-    RootHash, ShardMap, Signature64, Signed, SignedAdmission, SpiffeSubject, SpkiHash, TicketProof,
-    TicketPublic, TpmClass, TpmPolicy, UnixMs, WrapRow, WrapTarget, WrappedBlob, codec,
+    Admission, Attested, ChallengeId, ClusterId, CredentialBlob, EkHash, Genesis, GroupDescriptor, GroupId,
+    InvitePublic, JoinEvidence, Kcv, KeyGeneration, KeySubject, NodeId, NodeRole, OperatorKey,
+    OperatorRequest, P256Point, PcrApproval, PcrSelection, PcrValue, PolicyEpoch, Reason, RecoveryKey,
+    ReplicaId, ReplicaState, RequestSerial, RootHash, ShardMap, Signature64, Signed, SignedAdmission,
+    SpiffeSubject, SpkiHash, TicketProof, TicketPublic, TpmClass, TpmPolicy, UnixMs, WrapRow, WrapTarget,
+    WrappedBlob, codec,
 };
 use holdfast_keys::{Signer as _, SoftSigner, labels, sign};
 use holdfast_tpm_verify::approval::approval_message;
 
-use crate::{Act, Applied, Command, Found, Joining, MapChange, Outcome, Planned, PutMap, State, TpmClock};
+use crate::{
+    Act, Applied, Command, Found, Joining, MapChange, Observed, Outcome, Planned, PutMap, State, TpmClock,
+    placement, plan,
+};
 
 pub(super) const CLUSTER: ClusterId = ClusterId::new([7; 16]);
 pub(super) const START: UnixMs = UnixMs(1_000_000);
@@ -60,6 +64,10 @@ impl Machine {
 
     pub(super) fn node(self) -> NodeId {
         NodeId::derive(CLUSTER, &self.ek_spki())
+    }
+
+    pub(super) fn of(node: NodeId) -> Self {
+        (0..8).map(Machine).find(|machine| machine.node() == node).unwrap()
     }
 
     pub(super) fn tls(self) -> &'static SoftSigner {
@@ -286,29 +294,115 @@ impl World {
         self.state.map().unwrap().1
     }
 
-    /// Group 1 and 2 founded on machines 1 and 2.
-    pub(super) fn with_groups() -> Self {
+    /// Machines 1 to `count` are nodes.
+    pub(super) fn nodes(count: u8) -> Self {
         let mut world = Self::founded();
-        world.allow_and_join(Machine(1), NodeRole::Node);
-        world.allow_and_join(Machine(2), NodeRole::Node);
-        let planned = crate::plan::plan_groups(&world.state, 2).unwrap();
-        world.put(operator("ann"), planned).unwrap();
-        for group in [GroupId(1), GroupId(2)] {
-            let (machine, replica) = world.holder(group);
-            let subject = KeySubject::Dmk(group);
-            let rows = vec![wrap(subject, 1, machine, Some(machine), 3), wrap(subject, 1, machine, None, 3)];
-            world.act_by(SpiffeSubject::Node(machine.node()), Act::PutWraps(rows)).unwrap();
-            let planned = crate::plan::plan_founded(&world.state, group, replica).unwrap();
-            world.put(SpiffeSubject::Node(machine.node()), planned).unwrap();
-        }
+        (1..=count).for_each(|id| world.allow_and_join(Machine(id), NodeRole::Node));
         world
     }
 
-    pub(super) fn holder(&self, group: GroupId) -> (Machine, ReplicaId) {
-        let replica = &self.map().group(group).unwrap().replicas[0];
-        let machine = (0..8).map(Machine).find(|machine| machine.node() == replica.node).unwrap();
-        (machine, replica.replica)
+    /// Group 1 and 2 founded on machines 1 and 2.
+    pub(super) fn with_groups() -> Self {
+        let mut world = Self::nodes(2);
+        world.put(operator("ann"), plan::plan_groups(&world.state, 2, 1).unwrap()).unwrap();
+        world.settle();
+        world
     }
+
+    /// Groups of three replicas each on as many nodes, at rest.
+    pub(super) fn replicated(nodes: u8, groups: u32) -> Self {
+        let mut world = Self::nodes(nodes);
+        world.put(operator("ann"), plan::plan_groups(&world.state, groups, 3).unwrap()).unwrap();
+        world.settle();
+        world
+    }
+
+    /// Everybody is alive.
+    pub(super) fn observed(&self) -> Observed {
+        Observed { alive: (1..8).map(|id| Machine(id).node()).collect(), ..Observed::default() }
+    }
+
+    /// Placement and nodes do what there is to do.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..200 {
+            let next = placement::next(&self.state, &self.observed());
+            let placed = next.map(|change| plan::plan(&self.state, change).unwrap());
+            let done = placed.map(|planned| self.put(Self::voter(), planned).unwrap()).is_some();
+            if !self.node_step() && !done {
+                return;
+            }
+        }
+        panic!("never at rest: {:?}", self.map());
+    }
+
+    /// What the leader of the first group that has anything to do does next.
+    pub(super) fn node_step(&mut self) -> bool {
+        let groups = self.map().groups.clone();
+        groups.iter().any(|group| self.group_step(group))
+    }
+
+    pub(super) fn group_step(&mut self, group: &GroupDescriptor) -> bool {
+        let (id, dmk) = (group.group, KeySubject::Dmk(group.group));
+        let leader = group
+            .voters()
+            .next()
+            .or_else(|| group.replicas.iter().find(|r| r.state == ReplicaState::Founding));
+        let Some((leader, by)) = leader.map(|leader| (Machine::of(leader.node), leader.replica)) else {
+            return false;
+        };
+        for replica in &group.replicas {
+            let target = Machine::of(replica.node);
+            let change = match replica.state {
+                ReplicaState::Founding => {
+                    let rows = vec![wrap(dmk, 1, target, Some(target), 3), wrap(dmk, 1, target, None, 3)];
+                    if self.act_by(node(target), Act::PutWraps(rows)).is_err() {
+                        return false;
+                    }
+                    MapChange::Founded { group: id, replica: replica.replica }
+                }
+                ReplicaState::Learner if group.is_new() => continue,
+                ReplicaState::Learner => {
+                    let generation = self.state.generation(dmk).unwrap();
+                    let kcv = if generation.0 == 1 { 3 } else { 4 };
+                    let _ = self.act(Act::PutWraps(vec![wrap(dmk, generation.0, leader, Some(target), kcv)]));
+                    MapChange::Promoted { group: id, by, replica: replica.replica }
+                }
+                ReplicaState::Leaving => MapChange::Removed { group: id, by, replica: replica.replica },
+                ReplicaState::Voter => continue,
+            };
+            let by = if replica.state == ReplicaState::Founding { target } else { leader };
+            let planned = plan::plan(&self.state, change);
+            return planned.is_ok_and(|planned| self.put(node(by), planned).is_ok());
+        }
+        false
+    }
+
+    /// The first replica that votes.
+    pub(super) fn holder(&self, group: GroupId) -> (Machine, ReplicaId) {
+        let group = self.map().group(group).unwrap();
+        let replica = group.voters().next().unwrap_or(&group.replicas[0]);
+        (Machine::of(replica.node), replica.replica)
+    }
+
+    /// Of machines 1 and 2 the one without a replica of the group.
+    pub(super) fn other(&self, group: GroupId) -> Machine {
+        let group = self.map().group(group).unwrap();
+        [Machine(1), Machine(2)].into_iter().find(|machine| group.on(machine.node()).is_none()).unwrap()
+    }
+
+    /// Moves a group's only replica.
+    pub(super) fn move_to(&mut self, group: GroupId, target: Machine) {
+        let planned = plan::plan_move(&self.state, group, None, target.node()).unwrap().unwrap();
+        self.put(operator("ann"), planned).unwrap();
+        while !self.map().group(group).unwrap().is_settled() {
+            let descriptor = self.map().group(group).unwrap().clone();
+            assert!(self.group_step(&descriptor));
+        }
+    }
+}
+
+pub(super) fn node(machine: Machine) -> SpiffeSubject {
+    SpiffeSubject::Node(machine.node())
 }
 
 pub(super) fn operator(name: &str) -> SpiffeSubject {

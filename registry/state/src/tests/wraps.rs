@@ -37,7 +37,7 @@ fn a_groups_key_goes_only_from_its_replica_to_a_present_or_incoming_one() {
     let to_other = || Act::PutWraps(vec![wrap(DMK, 1, holder, Some(other), 3)]);
     assert_eq!(world.act(to_other()), Err(Reason::NotAMember), "the target is no replica");
     assert_eq!(world.act(Act::PutWraps(vec![wrap(DMK, 1, other, Some(other), 3)])), Err(Reason::NotAMember));
-    let planned = plan::plan_move(&world.state, ONE, other.node()).unwrap();
+    let planned = plan::plan_move(&world.state, ONE, None, other.node()).unwrap().unwrap();
     world.put(operator("ann"), planned).unwrap();
     let learner = Act::PutWraps(vec![wrap(DMK, 2, other, Some(other), 9)]);
     assert_eq!(world.act(learner), Err(Reason::NotAMember), "a learner is not in charge");
@@ -48,7 +48,7 @@ fn a_groups_key_goes_only_from_its_replica_to_a_present_or_incoming_one() {
 #[test]
 fn a_banned_machine_neither_wraps_nor_receives() {
     let (mut world, holder, other) = world();
-    let planned = plan::plan_move(&world.state, ONE, other.node()).unwrap();
+    let planned = plan::plan_move(&world.state, ONE, None, other.node()).unwrap().unwrap();
     world.put(operator("ann"), planned).unwrap();
     world.ask(OperatorRequest::Ban(BanSubject::Node(other.node()))).unwrap();
     let act = Act::PutWraps(vec![wrap(DMK, 1, holder, Some(other), 3)]);
