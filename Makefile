@@ -2,8 +2,11 @@
 
 INPUT ?=
 KEEP  ?=
+MINUTES ?= 10
+SEED  ?=
+ONLY  ?=
 
-.PHONY: help setup demo test check fmt bench bench-etcd clean
+.PHONY: help setup demo test chaos check fmt bench bench-etcd clean
 
 help: ## this text
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -19,6 +22,11 @@ test: setup ## every test
 	cargo build --workspace --bins
 	cargo build -p holdfast-disk-faults
 	cargo test --workspace
+
+chaos: setup ## break a cluster under load for MINUTES=n; SEED=s replays a run, ONLY="names" chooses scenarios
+	cargo build --workspace --bins
+	cargo build -p holdfast-disk-faults
+	@target/debug/holdfast-chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(foreach name,$(ONLY),--only $(name))
 
 check: setup ## format, lints, docs, dependency direction, licences
 	cargo fmt --all -- --check

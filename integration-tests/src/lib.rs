@@ -9,6 +9,7 @@
 pub mod adversary;
 pub mod binaries;
 pub mod canary;
+pub mod chaos;
 pub mod cli;
 pub mod cluster;
 pub mod input;
