@@ -18,9 +18,8 @@ use holdfast_proto::registry::v1 as pb;
 use holdfast_proto::registry::v1::{
     AuditEvent, AuditRequest, CreateGroupsReply, CreateGroupsRequest, ExportChunk, ExportRequest,
     ListGroupsReply, ListGroupsRequest, ListNodesReply, ListNodesRequest, ListPendingReply,
-    ListPendingRequest, MoveGroupReply, MoveGroupRequest, PromoteVoterReply, PromoteVoterRequest,
-    RenewOperatorReply, RenewOperatorRequest, StatusReply, StatusRequest, SubmitReply, SubmitRequest,
-    operators_server::Operators,
+    ListPendingRequest, PromoteVoterReply, PromoteVoterRequest, RenewOperatorReply, RenewOperatorRequest,
+    StatusReply, StatusRequest, SubmitReply, SubmitRequest, operators_server::Operators,
 };
 use holdfast_registry_state::{Act, VoterState};
 use holdfast_sys_core::{Caller, Refusal};
@@ -179,16 +178,6 @@ impl Operators for OperatorsService {
         let CreateGroupsRequest { count, replicas } = request.into_inner();
         let groups = self.core.create_groups(&by, count, replicas).await?;
         Ok(Response::new(CreateGroupsReply { groups }))
-    }
-
-    async fn move_group(
-        &self,
-        request: Request<MoveGroupRequest>,
-    ) -> Result<Response<MoveGroupReply>, Status> {
-        let by = operator_of(&request)?;
-        let MoveGroupRequest { group, target_node } = request.into_inner();
-        let map_epoch = self.core.move_replica(&by, GroupId(group), &[], &target_node).await?;
-        Ok(Response::new(MoveGroupReply { map_epoch }))
     }
 
     async fn promote_voter(

@@ -131,7 +131,7 @@ fn map_change(report: Report) -> Result<Option<MapChange>, Refusal> {
         ReplicaReport::SlotsMoved => MapChange::SlotsMoved { since, by: replica },
         ReplicaReport::SlotsKept => MapChange::SlotsKept { since, by: replica },
         ReplicaReport::Rotated | ReplicaReport::Dropped => return Ok(None),
-        _ => return Err(wire::malformed("a report says what happened")),
+        ReplicaReport::Unspecified => return Err(wire::malformed("a report says what happened")),
     }))
 }
 
@@ -177,7 +177,7 @@ fn is_known(state: &State, node: NodeId, report: Report) -> bool {
         ReplicaReport::Dropped => {
             here.is_none() && !state.drops_for(node).any(|dropping| dropping == (id, replica))
         }
-        _ => false,
+        ReplicaReport::Rotated | ReplicaReport::Unspecified => false,
     }
 }
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 use holdfast_domain::{
-    AccountId, BanSubject, ClusterId, GroupId, KeyGeneration, NodeId, PcrApproval, ReplicaId, Role, ShardMap,
-    Signed, VoterEndpoint,
+    AccountId, BanSubject, ClusterId, GroupId, KeyGeneration, PcrApproval, ReplicaId, Role, ShardMap, Signed,
+    VoterEndpoint,
 };
 use holdfast_keys::P256Public;
 use holdfast_proto::registry::v1::{WatchRequest, directory_client::DirectoryClient};
@@ -39,32 +39,6 @@ pub struct VerifiedMap {
     pub map: ShardMap,
 }
 
-/// What the registry wants done.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Task {
-    /// Make the group's key and its first replica.
-    Found,
-    /// Wrap the key to the target, bring it up to date, hand the group over.
-    HandOver(Target),
-    /// Give the hand-over to the target up, unless it votes already.
-    Withdraw(Target),
-    /// Take the group over.
-    Receive,
-    /// Delete the local replica of this id, and no later one of the same group.
-    Drop(ReplicaId),
-}
-
-/// The newcomer of a move.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
-    /// The machine.
-    pub node: NodeId,
-    /// Its replica.
-    pub replica: ReplicaId,
-    /// Where it listens.
-    pub address: String,
-}
-
 /// Roles that hold everywhere.
 pub type GlobalRoles = BTreeMap<AccountId, Role>;
 
@@ -81,8 +55,6 @@ pub struct View {
     pub approvals: Vec<PcrApproval>,
     /// The registry's members.
     pub voters: Vec<VoterEndpoint>,
-    /// What to do, by group.
-    pub tasks: BTreeSet<(GroupId, Task)>,
     /// Replicas here that the registry wants deleted.
     pub drops: BTreeSet<(GroupId, ReplicaId)>,
     /// Groups here whose key is to be replaced by a generation above this one.
@@ -94,7 +66,7 @@ pub struct View {
 impl View {
     /// Whether both are one view: the registry repeats itself to show that it is there.
     fn is(&self, other: &Self) -> bool {
-        let Self { index, map, bans, approvals, voters, tasks, drops, rotations, global_roles } = self;
+        let Self { index, map, bans, approvals, voters, drops, rotations, global_roles } = self;
         let same_map = match (map, &other.map) {
             (None, None) => true,
             (Some(map), Some(other)) => Arc::ptr_eq(map, other) || map.signed == other.signed,
@@ -105,7 +77,6 @@ impl View {
             && *bans == other.bans
             && *approvals == other.approvals
             && *voters == other.voters
-            && *tasks == other.tasks
             && *drops == other.drops
             && *rotations == other.rotations
             && *global_roles == other.global_roles

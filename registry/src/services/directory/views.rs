@@ -44,7 +44,6 @@ impl Shared {
             bans: bans.clone(),
             pcr_approvals: approvals.clone(),
             voters: voters.clone(),
-            tasks: Vec::new(),
             global_roles: global_roles.clone(),
             drops: drops.get(&node).cloned().unwrap_or_default(),
             rotations: rotations.get(&node).cloned().unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Reading a [`WatchEvent`]: bounded, signature first, never back in time.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use holdfast_domain::{
     AccountId, BanSubject, ClusterId, GroupId, IdError, KeyGeneration, PcrApproval, ReplicaId, Role,
@@ -9,15 +9,13 @@ use holdfast_domain::{
     map::{MAX_MAP, MapError},
 };
 use holdfast_keys::{P256Public, labels, sign, verify_value};
-use holdfast_proto::registry::v1::{
-    GlobalRole, KeyRotation, ReplicaTask, SignedRow, TaskKind, Voter, WatchEvent,
-};
+use holdfast_proto::registry::v1::{GlobalRole, KeyRotation, SignedRow, Voter, WatchEvent};
 
-use super::{Target, Task, VerifiedMap, View};
+use super::{VerifiedMap, View};
 
 /// Largest event: a full map and everything beside it.
 pub(super) const MAX_EVENT: usize = MAX_MAP + (4 << 20);
-/// Bans, approvals and tasks in one event.
+/// Bans, approvals, drops and rotations in one event, of each.
 const MAX_ROWS: usize = 100_000;
 /// Global roles in one event, as many as the registry keeps.
 const MAX_GLOBAL_ROLES: usize = 4_096;
@@ -60,8 +58,8 @@ pub(super) fn read(
     map_key: &P256Public,
     known: &View,
 ) -> Result<View, EventError> {
-    let WatchEvent { index, map, bans, pcr_approvals, voters, tasks, global_roles, drops, rotations } = event;
-    let rows = [bans.len(), pcr_approvals.len(), voters.len(), tasks.len(), drops.len(), rotations.len()];
+    let WatchEvent { index, map, bans, pcr_approvals, voters, global_roles, drops, rotations } = event;
+    let rows = [bans.len(), pcr_approvals.len(), voters.len(), drops.len(), rotations.len()];
     if rows.into_iter().any(|rows| rows > MAX_ROWS) {
         return Err(EventError::TooMany);
     }
@@ -77,7 +75,6 @@ pub(super) fn read(
         bans: bans.iter().map(decode_ban).collect::<Result<_, _>>()?,
         approvals: pcr_approvals.iter().map(decode_approval).collect::<Result<_, _>>()?,
         voters: voters.into_iter().map(voter).collect::<Result<_, _>>()?,
-        tasks: tasks.into_iter().map(task).collect::<Result<BTreeSet<_>, _>>()?,
         drops: drops.iter().map(|drop| (GroupId(drop.group), ReplicaId(drop.replica_id))).collect(),
         rotations: rotations.iter().map(rotation).collect(),
         global_roles: Arc::new(global_roles.iter().map(global_role).collect::<Result<_, _>>()?),
@@ -152,24 +149,6 @@ fn global_role(row: &GlobalRole) -> Result<(AccountId, Role), EventError> {
     Ok((account_id.as_ref().try_into()?, role))
 }
 
-fn task(row: ReplicaTask) -> Result<(GroupId, Task), EventError> {
-    let kind = row.kind();
-    let ReplicaTask { group, kind: _, target_node, target_replica, target_address } = row;
-    let replica = ReplicaId(target_replica);
-    let target = || -> Result<Target, EventError> {
-        Ok(Target { node: target_node.as_ref().try_into()?, replica, address: target_address })
-    };
-    let task = match kind {
-        TaskKind::Found => Task::Found,
-        TaskKind::HandOver => Task::HandOver(target()?),
-        TaskKind::Withdraw => Task::Withdraw(target()?),
-        TaskKind::Receive => Task::Receive,
-        TaskKind::Drop => Task::Drop(replica),
-        TaskKind::Unspecified => return Err(EventError::Field("a task has a kind")),
-    };
-    Ok((GroupId(group), task))
-}
-
 #[cfg(test)]
 mod tests {
     use holdfast_domain::{Lineage, MapEpoch};
@@ -208,17 +187,6 @@ mod tests {
         ));
     }
 
-    #[test]
-    fn a_drop_names_the_replica_that_goes() {
-        let row = ReplicaTask {
-            group: 3,
-            kind: TaskKind::Drop.into(),
-            target_replica: 7,
-            ..ReplicaTask::default()
-        };
-        assert_eq!(task(row).unwrap(), (GroupId(3), Task::Drop(ReplicaId(7))));
-    }
-
     proptest! {
         #[test]
         fn global_roles_are_roles_of_accounts_or_refused(row in prop::collection::vec(any::<u8>(), 0..20), role in -1..7_i32) {
@@ -227,10 +195,9 @@ mod tests {
         }
 
         #[test]
-        fn arbitrary_rows_never_panic(row in prop::collection::vec(any::<u8>(), 0..64), kind in any::<i32>()) {
+        fn arbitrary_rows_never_panic(row in prop::collection::vec(any::<u8>(), 0..64)) {
             let bytes = bytes::Bytes::from(row);
-            let task = ReplicaTask { group: 1, kind, target_node: bytes.clone(), ..ReplicaTask::default() };
-            let event = WatchEvent { bans: vec![bytes.clone()], pcr_approvals: vec![bytes.clone()], tasks: vec![task], ..WatchEvent::default() };
+            let event = WatchEvent { bans: vec![bytes.clone()], pcr_approvals: vec![bytes.clone()], ..WatchEvent::default() };
             let key = SoftSigner::generate().unwrap().public();
             let _ = read(event, ClusterId::new([0; 16]), &key, &View::default());
         }

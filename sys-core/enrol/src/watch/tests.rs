@@ -5,7 +5,7 @@ use std::{pin::Pin, time::Duration};
 use holdfast_certs::{
     AcceptLimits, ClientAuth, Connections, Dialer, PinnedPeers, ServerTls, incoming, testing::TestCluster,
 };
-use holdfast_domain::codec;
+use holdfast_domain::{NodeId, codec};
 use holdfast_keys::{Signer as _, SoftSigner};
 use holdfast_proto::registry::v1::{
     BootstrapReply, BootstrapRequest, ResolveReply, ResolveRequest, WatchEvent,
