@@ -218,10 +218,8 @@ impl Stage {
     /// # Errors
     /// The registry does not answer.
     pub fn leading_node(&mut self, group: u32) -> anyhow::Result<usize> {
-        let rows = self.cluster.group_rows()?;
-        let leader = rows.into_iter().find(|row| row.group == group).and_then(|row| row.leader);
-        let at = self.cluster.nodes.iter().position(|node| node.node.is_some() && node.node == leader);
-        Ok(at.unwrap_or_else(|| self.any(Role::Node)))
+        let leader = self.cluster.group_row(group)?.leader;
+        Ok(leader.unwrap_or_else(|| self.any(Role::Node)))
     }
 
     /// A group.
@@ -230,6 +228,7 @@ impl Stage {
     /// There is none.
     pub fn any_group(&mut self) -> anyhow::Result<u32> {
         let rows = self.cluster.group_rows()?;
+        let rows: Vec<_> = rows.into_iter().filter(|row| !row.is_empty()).collect();
         let at = self.draw.index(rows.len());
         Ok(rows.get(at).context("no groups")?.group)
     }
@@ -250,6 +249,7 @@ impl Stage {
         let healthy = wait::until(HEAL, "all groups healthy", || {
             check_interrupted()?;
             let rows = self.cluster.group_rows()?;
+            let rows: Vec<_> = rows.into_iter().filter(|row| !row.is_empty()).collect();
             let whole = !rows.is_empty() && rows.iter().all(|row| row.is_healthy(replicas));
             if whole { Ok(Some(())) } else { bail!("{rows:?}") }
         });

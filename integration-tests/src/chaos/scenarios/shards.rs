@@ -1,81 +1,66 @@
 //! Replicas and slots that go elsewhere.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use holdfast_proto::registry::v1::NodeStanding;
 
-use crate::{chaos::Stage, cluster::Role};
+use crate::{chaos::Stage, cluster::Role, wait};
 
-/// How long an order may take under faults.
-const WAIT: &str = "90s";
+/// How long something that was ordered may take under faults.
+const DONE: Duration = Duration::from_secs(90);
 
 pub(super) fn drain(stage: &mut Stage) -> anyhow::Result<()> {
     let at = stage.any(Role::Node);
-    let node = stage.server(Role::Node, at)?.node.clone().context("no node id")?;
     stage.say(&format!("node-{} is drained", at + 1));
-    let drained = stage.cluster.holdfast().ok(["node", "drain", &node, "--wait", "--wait-for", WAIT]);
-    drained.context("draining")?;
-    let left: Vec<_> = stage.cluster.group_rows()?.into_iter().filter(|row| row.is_on(&node)).collect();
-    if !left.is_empty() {
-        bail!("the drained node still has {left:?}");
-    }
-    stage.cluster.holdfast().ok(["node", "uncordon", &node])?;
-    Ok(())
+    stage.cluster.order_standing(at, NodeStanding::Draining)?;
+    let drained = wait::until(DONE, "an empty node", || {
+        let left = stage.cluster.group_rows()?.into_iter().filter(|row| row.is_on(at)).count();
+        Ok((left == 0).then_some(()))
+    });
+    stage.cluster.order_standing(at, NodeStanding::Serving)?;
+    drained
 }
 
 pub(super) fn move_replica(stage: &mut Stage) -> anyhow::Result<()> {
     let group = stage.any_group()?;
-    let rows = stage.cluster.group_rows()?;
-    let row = rows.iter().find(|row| row.group == group).context("no group")?;
-    let from = row.replicas.get(stage.draw.index(row.replicas.len())).context("no replica")?.node.clone();
-    let free = |node: &&String| !row.is_on(node);
-    let nodes: Vec<String> = stage.cluster.nodes.iter().filter_map(|node| node.node.clone()).collect();
-    let to = nodes.iter().find(free).context("no free node")?.clone();
-    let victim = stage.any(Role::Node);
-    stage.say(&format!("group {group} moves from {from} to {to}, node-{} is killed", victim + 1));
-    let holdfast = stage.cluster.holdfast();
-    holdfast.ok(["shard", "move", &group.to_string(), "--from", &from, "--to", &to])?;
-    let wait = Duration::from_millis(stage.draw.below(2_000));
-    stage.rest(wait)?;
-    stage.kill(Role::Node, victim)?;
-    stage.rest(Duration::from_millis(500))?;
-    stage.start(Role::Node, victim)?;
-    stage.wait_healthy()?;
-    let rows = stage.cluster.group_rows()?;
-    let row = rows.iter().find(|row| row.group == group).context("no group")?;
-    if !row.is_on(&to) || row.is_on(&from) {
-        bail!("it did not move: {row:?}");
-    }
-    Ok(())
+    let row = stage.cluster.group_row(group)?;
+    let from = row.replicas.get(stage.draw.index(row.replicas.len()));
+    let from = from.and_then(|replica| replica.node).context("no replica")?;
+    let free: Vec<usize> = (0..stage.cluster.nodes.len()).filter(|node| !row.is_on(*node)).collect();
+    let to = *free.get(stage.draw.index(free.len())).context("no free node")?;
+    stage.say(&format!("group {group} moves from node-{} to node-{}", from + 1, to + 1));
+    stage.cluster.order_move(group, from, to)?;
+    kill_some_node(stage)?;
+    wait::until(DONE, "a replica that has moved", || {
+        let row = stage.cluster.group_row(group)?;
+        Ok((row.is_on(to) && !row.is_on(from)).then_some(()))
+    })
 }
 
-/// Runs an order with `--wait` while nodes are killed.
-fn with_kills(stage: &mut Stage, arguments: &[&str], kills: u64) -> anyhow::Result<()> {
-    let holdfast = stage.cluster.holdfast();
-    thread::scope(|scope| {
-        let order = scope.spawn(|| holdfast.ok([arguments, &["--wait", "--wait-for", WAIT]].concat()));
-        for _ in 0..kills {
-            let at = stage.any(Role::Node);
-            let wait = Duration::from_millis(stage.draw.below(1_500));
-            stage.rest(wait)?;
-            stage.say(&format!("node-{} is killed", at + 1));
-            stage.kill(Role::Node, at)?;
-            stage.start(Role::Node, at)?;
-        }
-        let done = order.join().unwrap_or_else(|_| bail!("it panicked"));
-        done.map(drop).with_context(|| arguments.join(" "))
-    })
+fn kill_some_node(stage: &mut Stage) -> anyhow::Result<()> {
+    let at = stage.any(Role::Node);
+    let wait = Duration::from_millis(stage.draw.below(1_500));
+    stage.rest(wait)?;
+    stage.say(&format!("node-{} is killed", at + 1));
+    stage.kill(Role::Node, at)?;
+    stage.start(Role::Node, at)
 }
 
 pub(super) fn split_merge(stage: &mut Stage) -> anyhow::Result<()> {
     let group = stage.any_group()?;
-    let before: Vec<u32> = stage.cluster.group_rows()?.iter().map(|row| row.group).collect();
-    stage.say(&format!("group {group} is split"));
-    with_kills(stage, &["shard", "split", &group.to_string()], 1)?;
-    stage.wait_healthy()?;
-    let rows = stage.cluster.group_rows()?;
-    let new = rows.iter().find(|row| !before.contains(&row.group)).context("no new group")?.group;
-    stage.say(&format!("group {new} is merged into {group}"));
-    with_kills(stage, &["shard", "merge", &new.to_string(), &group.to_string()], 1)?;
-    stage.wait_healthy()
+    let new = stage.cluster.order_split(group)?;
+    stage.say(&format!("half of group {group} goes to group {new}"));
+    kill_some_node(stage)?;
+    wait::until(DONE, "a new group with slots", || {
+        let row = stage.cluster.group_row(new)?;
+        Ok((!row.is_empty() && row.is_healthy(stage.plan.replicas)).then_some(()))
+    })?;
+    stage.say(&format!("group {new} goes back to group {group}"));
+    stage.cluster.order_merge(new, group)?;
+    kill_some_node(stage)?;
+    wait::until(DONE, "the end of the new group", || {
+        let rows = stage.cluster.group_rows()?;
+        Ok((!rows.iter().any(|row| row.group == new)).then_some(()))
+    })
 }
