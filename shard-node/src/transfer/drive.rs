@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use holdfast_domain::{GroupId, MapEpoch, SlotMove};
+use holdfast_domain::{GroupId, MapEpoch, NodeId, SlotMove};
 use holdfast_keys::TransferSecret;
 use holdfast_proto::registry::v1::ReplicaReport;
 
@@ -50,6 +50,8 @@ struct Memory {
     tidy: BTreeMap<GroupId, Moves>,
     /// Since when slots are known to be gone.
     gone: BTreeMap<GroupId, Instant>,
+    /// Who led a source when it was asked last.
+    leaders: BTreeMap<GroupId, NodeId>,
 }
 
 /// The last moves out of and into a group, and whether they are decided.
@@ -77,6 +79,15 @@ pub async fn keep_moving(runtime: Arc<Runtime>, pace: Pace) {
 impl Mover {
     fn memory<T>(&self, job: impl FnOnce(&mut Memory) -> T) -> T {
         job(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Who led a group when it was asked last.
+    pub(super) fn last_leader(&self, group: GroupId) -> Option<NodeId> {
+        self.memory(|memory| memory.leaders.get(&group).copied())
+    }
+
+    pub(super) fn remember_leader(&self, group: GroupId, node: NodeId) {
+        self.memory(|memory| memory.leaders.insert(group, node));
     }
 
     /// Steps until there is none, or one fails.

@@ -28,16 +28,19 @@ use crate::{
     partition::ShardGroup,
 };
 
-/// Rows of the last pull before the freeze: so few follow within one round trip.
-const FEW_ROWS: usize = 512;
-/// Pause between two pulls that brought little, while something else is waited for.
+/// A pull that takes no longer than this is followed by the freeze: the last one takes about as long.
+const SHORT: Duration = Duration::from_millis(60);
+/// Pulls after which the slots are frozen anyway: writes come as fast as they are taken over.
+const MAX_PULLS: u32 = 64;
+/// How long the source may take to send a piece or to refuse.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between two looks whether replicas have all chunks.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long replicas may take to fetch chunks before the slots would be frozen; then it is tried again.
 const CHUNK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What one stream brought.
 struct Brought {
-    rows: usize,
     /// Whether manifests came: their chunks may be missing.
     files: bool,
     fence: Option<Fence>,
@@ -80,7 +83,7 @@ impl Mover {
         let IncomingPhase::Importing { position } = &incoming.phase else { return Ok(()) };
         let mut position = position.clone();
         let mut ready_to_freeze = false;
-        let mut whole = false;
+        let (mut whole, mut pulls) = (false, 0);
         while importing.is_wanted() && shard.leads() {
             let started = Instant::now();
             let brought = importing.pull(&mut position, ready_to_freeze).await?;
@@ -98,10 +101,8 @@ impl Mover {
                 whole = true;
                 continue;
             }
-            ready_to_freeze = brought.rows <= FEW_ROWS;
-            if !ready_to_freeze && brought.rows == 0 {
-                tokio::time::sleep(PAUSE).await;
-            }
+            pulls += 1;
+            ready_to_freeze = started.elapsed() <= SHORT || pulls >= MAX_PULLS;
         }
         Ok(())
     }
@@ -113,15 +114,22 @@ impl Mover {
         call: impl Fn(TransferClient<Channel>) -> F,
     ) -> Result<T, TransferError> {
         let mut last = TransferError::NoLeader(slots.from);
-        for replica in self.voters_of(slots.from) {
+        let mut voters = self.voters_of(slots.from);
+        let last_leader = self.last_leader(slots.from);
+        voters.sort_by_key(|replica| Some(replica.node) != last_leader);
+        for replica in voters {
             let ReplicaDescriptor { node, address, .. } = &replica;
             let channel = self
                 .runtime
                 .neighbours
                 .channel(*node, address)
                 .map_err(|error| TransferError::Address(*node, error))?;
-            match call(TransferClient::new(channel)).await {
-                Ok(answer) => return Ok(answer),
+            let answer = tokio::time::timeout(PATIENCE, call(TransferClient::new(channel))).await;
+            match answer.unwrap_or_else(|_| Err(too_long())) {
+                Ok(answer) => {
+                    self.remember_leader(slots.from, *node);
+                    return Ok(answer);
+                }
                 Err(status) => {
                     let refusal = Refusal::from_status(&status);
                     let elsewhere = refusal.is_ok_and(|refusal| {
@@ -146,6 +154,10 @@ impl Mover {
         };
         descriptor.map(|group| group.replicas.iter().filter(votes).cloned().collect()).unwrap_or_default()
     }
+}
+
+fn too_long() -> Status {
+    Status::unavailable("the source takes too long to answer")
 }
 
 /// Whether nobody answered at all.
@@ -191,13 +203,12 @@ impl Importing<'_> {
                 }
             })
             .await?;
-        let mut brought = Brought { rows: 0, files: false, fence: None };
+        let mut brought = Brought { files: false, fence: None };
         let mut next = first;
         while let Some(message) = next {
             let size = message.piece.len();
             let started = Instant::now();
             let Piece { rows, to, fence } = Piece::decode(&message.piece)?;
-            brought.rows = brought.rows.saturating_add(rows.len());
             let file_tables = [Table::Files.number(), Table::Pages.number()];
             brought.files |= rows.iter().any(|row| file_tables.contains(&row.table));
             if to != *position {
@@ -210,7 +221,9 @@ impl Importing<'_> {
             if !freeze {
                 tokio::time::sleep(self.pause_after(size).saturating_sub(started.elapsed())).await;
             }
-            next = stream.message().await.map_err(|status| self.failed(status))?;
+            let waited =
+                tokio::time::timeout(PATIENCE, stream.message()).await.unwrap_or_else(|_| Err(too_long()));
+            next = waited.map_err(|status| self.failed(status))?;
         }
         Ok(brought)
     }

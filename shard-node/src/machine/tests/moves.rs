@@ -214,7 +214,7 @@ impl World {
             sealed: vec![partition; 64].into(),
         };
         // As a decision that waits, it meets keys that were replaced meanwhile.
-        if partition % 2 == 0 {
+        if partition.is_multiple_of(2) {
             self.groups[group].apply(&command);
         } else {
             self.waiting.push((group, command));
@@ -298,9 +298,8 @@ impl World {
             return self.expect(source, MoveCommand::FreezeSlots { since });
         }
         let mut rows: Vec<_> = rows.into_iter().map(|row| self.translate(row)).collect();
-        let dedup = [Table::Dedup, Table::DedupOrder, Table::DedupRing].map(Table::number);
         match (self.flaw, &mut to) {
-            (Flaw::NoDedup, _) => rows.retain(|row| !dedup.contains(&row.table)),
+            (Flaw::NoDedup, _) => rows.retain(|row| row.table != Table::Dedup.number()),
             // It says that it is done, as if nothing had changed.
             (Flaw::NoFeed, Position::Feed { .. }) => rows.clear(),
             _ => {}
