@@ -215,19 +215,13 @@ impl Group {
         self.wait_for(patience, |status| (status.leader == Some(to)).then_some(())).await
     }
 
-    /// Hands the lead to the voter that is closest, if this replica leads and there is one. Best effort, for a quiet
-    /// stop.
+    /// Hands the lead to the most advanced voter that answers, if this replica leads and there is one. Best effort, for a quiet stop.
     pub async fn step_aside(&self, patience: Duration) {
-        let status = self.status();
-        if !status.leads() {
+        if !self.0.leads() {
             return;
         }
-        let closest = status
-            .matched
-            .iter()
-            .filter(|(replica, _)| **replica != self.replica() && status.membership.voters.contains(replica))
-            .max_by_key(|(_, matched)| **matched);
-        if let Some((to, Some(_))) = closest
+        self.0.rouse().await;
+        if let Some(to) = self.0.successors().first()
             && let Err(error) = self.transfer_leader(*to, patience).await
         {
             tracing::info!(group = %self.id(), %to, %error, "lead_not_handed_over");

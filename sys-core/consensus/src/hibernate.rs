@@ -150,6 +150,7 @@ impl Replica {
         if self.sleep().is_asleep() {
             self.wake();
             // The round's heartbeats wake the others.
+            let Some(_entered) = self.enter() else { return };
             let round = self.raft().get_read_log_id(ReadPolicy::ReadIndex);
             let _ = timeout(self.election_min(), round).await;
         }

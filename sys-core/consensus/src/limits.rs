@@ -76,6 +76,12 @@ pub const MAX_APPEND_ENTRIES: u64 = 300;
 /// Entries handed to the machine with one call.
 pub const MAX_APPLY_ENTRIES: usize = 64;
 
+/// How long a replica that stops lets what is being asked of it end.
+pub const STOP_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a replica that stops lets answers arrive that were on their way.
+pub const STOP_PAUSE: Duration = Duration::from_millis(20);
+
 /// Terms and indexes from outside stay below this, so that counting on never overflows and
 /// [`crate::Command::ordinal`] fits.
 pub const MAX_NUMBER: u64 = 1 << 50;

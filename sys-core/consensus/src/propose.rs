@@ -160,6 +160,7 @@ type Written = OneshotReceiverOf<Types, openraft::raft::ClientWriteResult<Types>
 
 /// Hands a batch to the log. `None` when the replica has stopped.
 async fn write(replica: &Replica, batch: &Batch) -> Option<Written> {
+    let _entered = replica.enter()?;
     let (done, written) = WriteResponderOf::<Types>::new_pair();
     let request = replica.raft().write(Commands(batch.commands())).responder(done);
     let request = match batch.way {

@@ -52,6 +52,7 @@ async fn confirm(replica: &Arc<Replica>) -> Option<u64> {
 
 /// One round as the leader: a quorum confirms the lead.
 pub(crate) async fn confirm_here(replica: &Replica) -> Option<u64> {
+    let _entered = replica.enter()?;
     let round = replica.raft().get_read_log_id(ReadPolicy::ReadIndex);
     let (read, _) = timeout(ROUND, round).await.ok()?.ok()?;
     Some(read.index())

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_domain::{GroupId, ReplicaId};
+use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::linearizable_read::LinearizerOption;
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::adapter::{self, SharedMachine};
 use crate::floors::Floors;
@@ -38,6 +39,8 @@ pub(crate) struct Replica {
     proposals: mpsc::Sender<Proposal>,
     asks: mpsc::Sender<Ask>,
     stop: watch::Sender<bool>,
+    /// Read while the library is asked something; written before it is stopped, so that nobody finds it gone.
+    in_use: RwLock<()>,
     freshness: Freshness,
     sleep: Sleep,
     liveness: Arc<Liveness>,
@@ -109,6 +112,7 @@ impl Replica {
             proposals,
             asks,
             stop: watch::Sender::new(false),
+            in_use: RwLock::new(()),
             freshness: Freshness::new(),
             sleep: Sleep::new(),
             liveness,
@@ -296,6 +300,27 @@ impl Replica {
         (own && quorum_age(&metrics, self.id)? <= age).then_some(committed.index)
     }
 
+    /// Held while the library is asked something; `None` once the replica stops.
+    pub(crate) fn enter(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        let entered = self.in_use.try_read().ok()?;
+        (!*self.stop.borrow()).then_some(entered)
+    }
+
+    /// Voters that could lead now, the most advanced first: they answered lately.
+    pub(crate) fn successors(&self) -> Vec<ReplicaId> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters = metrics.membership_config.voter_ids().filter(|voter| *voter != self.id.0);
+        let heard = |voter: &u64| {
+            let acked = metrics.heartbeat.as_ref()?.get(voter)?.as_ref()?;
+            (acked.into_inner().elapsed() < self.rules.election_min).then_some(())
+        };
+        let matched = |voter: u64| metrics.replication.as_ref()?.get(&voter).copied().flatten();
+        let mut able: Vec<_> = voters.filter(|voter| heard(voter).is_some()).collect();
+        able.sort_by_key(|voter| std::cmp::Reverse(matched(*voter)));
+        able.into_iter().map(ReplicaId).collect()
+    }
+
     /// Resolves when the replica is told to stop.
     pub(crate) async fn stopped(&self) {
         // The sender lives as long as `self`.
@@ -311,6 +336,11 @@ impl Replica {
         if self.stop.send_replace(true) {
             return;
         }
+        self.raft.runtime_config().tick(false);
+        self.peers.stopping();
+        let _unused = timeout(limits::STOP_PATIENCE, self.in_use.write()).await;
+        // Answers that were on their way still find the library.
+        tokio::time::sleep(limits::STOP_PAUSE).await;
         if let Err(error) = self.raft.shutdown().await {
             tracing::error!(group = %self.group, %error, "replica_did_not_stop_cleanly");
         }

@@ -27,12 +27,38 @@ pub(crate) async fn handle(
     if !matches!(request, Request::Floor) && !replica.admits(from).await {
         return Err(Refusal::Unproven);
     }
-    let raft = replica.raft();
     let response = match request {
+        Request::Propose(commands) => {
+            let commands = wire::commands(&commands, &payload).ok_or(Refusal::Malformed)?;
+            return propose(replica, &commands).await;
+        }
+        Request::ReadIndex => Response::ReadIndex(replica.read_index_as_leader().await),
+        Request::Floor => Response::Floor(replica.floors().of(from)),
+        Request::Sleep { vote, last } => {
+            Response::Asleep(replica.agree_to_sleep(from, vote.into(), last.into()).await)
+        }
+        request => {
+            // Not asked once it stops: the library would call that an error.
+            let Some(_entered) = replica.enter() else { return Err(Refusal::UnknownGroup) };
+            protocol(replica, from, request, &payload).await?
+        }
+    };
+    wire::encode(&response).map_err(|_| Refusal::Malformed)
+}
+
+/// What the library answers.
+async fn protocol(
+    replica: &Arc<Replica>,
+    from: ReplicaId,
+    request: Request<'_>,
+    payload: &Bytes,
+) -> Result<Response<'static>, Refusal> {
+    let raft = replica.raft();
+    Ok(match request {
         Request::Append(append) => {
             let heard = append.heard();
             let floors = append.floors().ok_or(Refusal::Malformed)?;
-            let append = append.into_request(&payload).map_err(|_| Refusal::Malformed)?;
+            let append = append.into_request(payload).map_err(|_| Refusal::Malformed)?;
             match raft.append_entries(append).await {
                 Ok(answer) => {
                     if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
@@ -82,17 +108,11 @@ pub(crate) async fn handle(
                 Err(_) => Response::Stopped,
             }
         }
-        Request::Propose(commands) => {
-            let commands = wire::commands(&commands, &payload).ok_or(Refusal::Malformed)?;
-            return propose(replica, &commands).await;
+        // Answered by the caller.
+        Request::Propose(_) | Request::ReadIndex | Request::Floor | Request::Sleep { .. } => {
+            Response::Stopped
         }
-        Request::ReadIndex => Response::ReadIndex(replica.read_index_as_leader().await),
-        Request::Floor => Response::Floor(replica.floors().of(from)),
-        Request::Sleep { vote, last } => {
-            Response::Asleep(replica.agree_to_sleep(from, vote.into(), last.into()).await)
-        }
-    };
-    wire::encode(&response).map_err(|_| Refusal::Malformed)
+    })
 }
 
 async fn propose(replica: &Replica, commands: &[Bytes]) -> Result<Bytes, Refusal> {
