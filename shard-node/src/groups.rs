@@ -4,6 +4,7 @@
 //! again, later each time.
 
 mod chunks;
+mod digests;
 mod facts;
 mod faults;
 mod floors;
@@ -71,6 +72,7 @@ pub struct Memory {
     put_off: BTreeMap<(GroupId, ReplicaId), facts::PutOff>,
     upkeep: BTreeMap<GroupId, upkeep::Done>,
     faults: BTreeMap<(GroupId, ReplicaId), String>,
+    doubts: BTreeMap<(GroupId, ReplicaId), String>,
 }
 
 /// Why a step did not succeed. It will be tried again.

@@ -70,6 +70,9 @@ pub const COMPACTIONS_PER_ROUND: usize = 4;
 pub const MAX_CONTENT_BYTES: u64 = 256 * 1024 * 1024 * 1024;
 
 /// Chunks that no command names are left alone this long: they may be ahead of the command that names them.
+/// Pause before the first round of housekeeping: a start has more urgent things to do.
+pub const MAINTENANCE_DELAY: Duration = Duration::from_secs(2);
+
 pub const ORPHAN_GRACE_MS: u64 = 60 * 60 * 1000;
 
 /// Pause between two rounds of housekeeping.

@@ -1,6 +1,10 @@
 //! From a data folder to a serving node, and back.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use holdfast_accounts::login::{LoginSettings, LoginsService, Mailer};
@@ -20,7 +24,7 @@ use holdfast_proto::node::v1::{
     maps_server::MapsServer, node_server::NodeServer, peer_server::PeerServer,
     transfer_server::TransferServer,
 };
-use holdfast_store::{SledEngine, engine::SledOptions};
+use holdfast_store::{EngineError, SledEngine, engine::SledOptions};
 use holdfast_sys_core::{
     BanList, Clock, PlatformServer,
     remote::{DataServer, ModuleServer, ModuleServerSpec},
@@ -100,13 +104,17 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     server.health().ready().await;
     tracing::info!(node = %member.settings().node, %cluster, listen, "serving");
     let streams = runtime.consensus.clone();
+    let leaving = Arc::clone(&runtime);
     let shutdown = async move {
         stop.await;
+        // First of all, so that whoever calls meanwhile is told who leads now.
+        leaving.hand_over_leads().await;
         // Peers' streams never end by themselves; what clients began goes on while the server drains.
         streams.close_streams();
     };
     let served = server.serve(listener, tls, AcceptLimits::default(), shutdown).await;
     background.iter().for_each(tokio::task::JoinHandle::abort);
+    runtime.close_keys();
     runtime.consensus.shutdown().await;
     tracing::info!("stopped");
     Ok(served?)
@@ -124,8 +132,9 @@ fn known_view(member: &Member, map_key: &P256Public) -> anyhow::Result<View> {
         voters: member.folder.get::<Vec<VoterEndpoint>>(files::VOTERS)?.unwrap_or_default(),
         bans: member.folder.get(files::BANS)?.unwrap_or_default(),
         global_roles: Arc::new(member.folder.get(files::GLOBAL_ROLES)?.unwrap_or_default()),
-        // What was wanted then may be done: tasks are the registry's to repeat.
-        tasks: BTreeSet::new(),
+        // What was wanted then may be done: that is the registry's to repeat.
+        drops: BTreeSet::new(),
+        rotations: BTreeMap::new(),
         ..View::default()
     })
 }
@@ -144,7 +153,7 @@ async fn open_runtime(
     let consensus = Groups::open(options, copy, Arc::new(connector), Arc::new(directory)).await?;
     let folder = member.folder.part("state");
     let options = SledOptions { cache_bytes: config.cache_bytes, ..SledOptions::default() };
-    let engine = tokio::task::spawn_blocking(move || SledEngine::open(&folder, &options)).await??;
+    let engine = tokio::task::spawn_blocking(move || open_engine(&folder, &options)).await??;
     Ok(Arc::new(Runtime {
         keeper: Keeper { member: Arc::clone(member), registries: registries.clone() },
         consensus,
@@ -156,6 +165,22 @@ async fn open_runtime(
         clock: Clock::system(),
         memory: std::sync::Mutex::default(),
     }))
+}
+
+/// A store that was damaged, by a loss of power say, is put aside: log and snapshots hold everything that was acknowledged, and each
+/// group's state is rebuilt from them.
+fn open_engine(folder: &Path, options: &SledOptions) -> anyhow::Result<SledEngine> {
+    let damaged = match SledEngine::open(folder, options) {
+        Err(error @ EngineError::Damaged { .. }) => error,
+        opened => return Ok(opened?),
+    };
+    let aside = folder.with_extension("damaged");
+    tracing::error!(error = %holdfast_domain::causes(&damaged), aside = %aside.display(), "the store is damaged; it is rebuilt from the log");
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside).context("removing an earlier damaged store")?;
+    }
+    std::fs::rename(folder, &aside).context("putting the damaged store aside")?;
+    Ok(SledEngine::open(folder, options)?)
 }
 
 async fn assemble(

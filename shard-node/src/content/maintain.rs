@@ -16,7 +16,7 @@ use holdfast_sys_core::errors::Refusal;
 use super::{Fate, rows::segment_upload};
 use crate::{
     limits::{
-        COMPACTIONS_PER_ROUND, MAINTENANCE_FILES, MAINTENANCE_INTERVAL, ORPHAN_GRACE_MS,
+        COMPACTIONS_PER_ROUND, MAINTENANCE_DELAY, MAINTENANCE_FILES, MAINTENANCE_INTERVAL, ORPHAN_GRACE_MS,
         PAGES_DROPPED_AT_ONCE, ROUNDS_PER_VERIFICATION,
     },
     machine::{
@@ -25,6 +25,9 @@ use crate::{
     },
     partition::{ShardGroup, refusals},
 };
+
+/// Verifying reads all records of a group: one at a time in a process.
+static VERIFYING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
 
 /// Where the next round goes on.
 #[derive(Debug, Default)]
@@ -43,8 +46,11 @@ impl ShardGroup {
         let shard = Arc::downgrade(self);
         tokio::spawn(async move {
             let mut housekeeping = Housekeeping::default();
+            // The first round at once: what is on the disk is checked before it is relied upon for long.
+            let mut pause = MAINTENANCE_DELAY;
             loop {
-                tokio::time::sleep(MAINTENANCE_INTERVAL).await;
+                tokio::time::sleep(pause).await;
+                pause = MAINTENANCE_INTERVAL;
                 let Some(shard) = shard.upgrade() else { return };
                 if let Err(error) = shard.maintain(&mut housekeeping).await {
                     tracing::warn!(%error, group = %shard.id(), "housekeeping is put off");
@@ -66,7 +72,11 @@ impl ShardGroup {
         }
         self.blocking(Self::compact).await?;
         if housekeeping.rounds.is_multiple_of(ROUNDS_PER_VERIFICATION) {
+            // One group at a time: each reads all of its records.
+            let turn = VERIFYING.acquire().await;
             self.blocking(Self::verify).await?;
+            drop(turn);
+            self.propose_comparison().await?;
         }
         housekeeping.rounds = housekeeping.rounds.wrapping_add(1);
         Ok(())
@@ -74,8 +84,15 @@ impl ShardGroup {
 
     /// Looks for records that were swapped or removed behind the machine's back.
     fn verify(&self) -> Result<(), Refusal> {
-        for slot in self.state().verify_digests()? {
+        let differing = self.state().verify_digests()?;
+        for slot in &differing {
             tracing::error!(group = %self.id(), slot = slot.number(), "records are not those of the slot's digest");
+        }
+        if let Some(first) = differing.first() {
+            let (count, first) = (differing.len(), first.number());
+            self.doubt.accuse(format!(
+                "the records of {count} slots, {first} the first, are not those of their digests"
+            ));
         }
         Ok(())
     }

@@ -26,12 +26,35 @@ impl Runtime {
         if let Some(known) = self.memory().faults.get(&(group, replica)) {
             return Some(known.clone());
         }
+        if let Some(cause) = self.doubt(group, replica) {
+            return cause;
+        }
         let raft = self.consensus.get(group).filter(|raft| raft.replica() == replica)?;
         let rollback = raft.status().rolled_back()?;
         let cause =
             format!("rolled back: it acknowledged {}, and its disk holds {}", rollback.floor, rollback.held);
         self.condemn(group, replica, &cause);
         Some(cause)
+    }
+
+    /// What the replica's own data says against it. Where there is no other replica, one that is in doubt is better than none: then it is
+    /// told and nothing else.
+    fn doubt(&self, group: GroupId, replica: ReplicaId) -> Option<Option<String>> {
+        let shard = self.hosted.get(group).filter(|shard| shard.replica() == replica)?;
+        let cause = shard.doubt()?.to_owned();
+        if self.descriptor(group).is_ok_and(|group| group.voters().any(|voter| voter.replica != replica)) {
+            self.condemn(group, replica, &cause);
+            return Some(Some(cause));
+        }
+        self.memory().doubts.insert((group, replica), cause);
+        Some(None)
+    }
+
+    /// What operators are told of a replica that is not to be believed.
+    pub(super) fn told_fault(&self, group: GroupId, replica: ReplicaId) -> String {
+        let memory = self.memory();
+        let known = memory.faults.get(&(group, replica)).or_else(|| memory.doubts.get(&(group, replica)));
+        known.cloned().unwrap_or_default()
     }
 
     /// Remembers what says that a replica cannot be started any more.

@@ -89,7 +89,7 @@ async fn health(
         stored_bytes: stats.record_bytes,
         chunk_bytes,
         missing_chunks: shard.known_holes().try_into().unwrap_or(u64::MAX),
-        fault: runtime.memory().faults.get(&(group, shard.replica())).cloned().unwrap_or_default(),
+        fault: runtime.told_fault(group, shard.replica()),
     }
 }
 

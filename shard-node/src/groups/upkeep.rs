@@ -28,6 +28,8 @@ pub(super) struct Done {
     /// Learners that this leader wrapped the newest key to.
     wrapped: BTreeSet<(ReplicaId, KeyGeneration)>,
     retired: Option<Instant>,
+    /// The comparison of digests that was made last.
+    pub(super) compared: Option<u64>,
 }
 
 impl Runtime {
@@ -36,7 +38,7 @@ impl Runtime {
         let group = descriptor.group;
         let Some(shard) = self.hosted.get(group) else { return false };
         let keys = shard.state().keys();
-        if keys.awaited().is_some() || self.may_retire(&shard) {
+        if keys.awaited().is_some() || self.may_retire(&shard) || self.may_compare(&shard) {
             return true;
         }
         shard.leads()
@@ -85,6 +87,9 @@ impl Runtime {
                 self.rotate(descriptor, own, above).await?;
             }
         }
+        if self.may_compare(shard) {
+            self.compare(descriptor, own, shard).await;
+        }
         if self.may_retire(shard) {
             self.done(group, |done| done.retired = Some(Instant::now()));
             self.retire_keys(shard).await?;
@@ -115,6 +120,11 @@ impl Runtime {
         learners
             .filter(|id| !self.done(descriptor.group, |done| done.wrapped.contains(&(*id, newest))))
             .collect()
+    }
+
+    fn may_compare(&self, shard: &ShardGroup) -> bool {
+        let taken = shard.state().taken().map(|taken| taken.mark);
+        taken.is_some() && self.done(shard.id(), |done| done.compared) != taken
     }
 
     fn may_retire(&self, shard: &ShardGroup) -> bool {

@@ -6,6 +6,7 @@
 
 mod batch;
 mod dedup;
+mod digests;
 mod feed;
 mod files;
 mod incoming;
@@ -86,6 +87,7 @@ impl<'a> Applying<'a> {
             }
             Command::RequirePolicy { epoch } => self.require_policy(GroupRow { min_policy: epoch }),
             Command::Move(command) => self.move_step(command),
+            Command::TakeDigests { mark } => self.take_digests(mark),
         };
         match result {
             Ok(()) => {

@@ -78,6 +78,11 @@ pub enum Command {
     },
     /// A step of a move of slots.
     Move(MoveCommand),
+    /// Each replica keeps the digests of its slots as of this very command, to compare them with the others'.
+    TakeDigests {
+        /// Drawn by the proposer: names this comparison.
+        mark: u64,
+    },
 }
 
 /// Changes of one partition, all or none.

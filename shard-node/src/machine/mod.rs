@@ -32,7 +32,7 @@ pub use self::{
     error::StateError,
     keys::{GroupKeys, KeysClosed},
     moves::{Fence, FencedSlot, MoveCommand, MovedRow, Position, Rekeyed, SlotRanges},
-    state::{GroupState, StateStats},
+    state::{Digests, GroupState, StateStats, Taken},
 };
 use self::{layout::Incarnation, shard_machine::ShardMachine};
 pub(crate) use self::{

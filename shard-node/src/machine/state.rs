@@ -29,12 +29,25 @@ pub struct GroupState {
     incarnation: RwLock<Incarnation>,
     slots: Mutex<BTreeMap<Slot, Arc<OpenSlot>>>,
     news: News,
+    taken: Mutex<Option<Taken>>,
 }
 
 /// A slot's keyring, opened, with the row that it was opened from.
 pub(crate) struct OpenSlot {
     sealed: Bytes,
     pub(crate) keyring: SlotKeyring,
+}
+
+/// Keyed digests of slots.
+pub type Digests = BTreeMap<Slot, [u8; 32]>;
+
+/// The digests of all slots as of one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Names the command.
+    pub mark: u64,
+    /// What they were.
+    pub digests: Digests,
 }
 
 /// Counts for the status.
@@ -62,7 +75,14 @@ impl GroupState {
             }
         };
         let incarnation = RwLock::new(incarnation);
-        Ok(Arc::new(Self { engine, keys, incarnation, slots: Mutex::default(), news: News::default() }))
+        Ok(Arc::new(Self {
+            engine,
+            keys,
+            incarnation,
+            slots: Mutex::default(),
+            news: News::default(),
+            taken: Mutex::default(),
+        }))
     }
 
     /// The machine, for [`holdfast_consensus::Groups::start`]. One at a time.
@@ -99,6 +119,15 @@ impl GroupState {
             stats.active_slots += u32::from(row.serves(row.epoch));
         }
         Ok(stats)
+    }
+
+    /// The digests that were taken last.
+    pub fn taken(&self) -> Option<Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn keep_digests(&self, taken: Taken) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
     }
 
     /// Files that the log published.

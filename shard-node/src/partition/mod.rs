@@ -6,6 +6,7 @@
 mod commit;
 mod cursor;
 mod decide;
+mod doubt;
 mod home;
 mod homes;
 mod host;

@@ -15,7 +15,7 @@ use holdfast_store::SegmentStore;
 use holdfast_sys_core::{clock::Clock, errors::Refusal};
 use tokio::sync::OwnedMutexGuard;
 
-use super::{homes::HomeCache, refusals};
+use super::{doubt::Doubt, homes::HomeCache, refusals};
 use crate::{
     content::{Holes, Others, StagedFiles},
     limits::{COMMIT_PATIENCE, LEADER_PATIENCE, READ_PATIENCE, SLOTS_AT_ONCE},
@@ -35,6 +35,7 @@ pub struct ShardGroup {
     pub(crate) staged: StagedFiles,
     pub(crate) holes: Holes,
     pub(crate) others: Others,
+    pub(crate) doubt: Doubt,
 }
 
 /// The right to decide for a slot.
@@ -57,6 +58,7 @@ impl ShardGroup {
             staged,
             holes,
             others: Others::default(),
+            doubt: Doubt::default(),
         })
     }
 

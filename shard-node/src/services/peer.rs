@@ -6,7 +6,7 @@ use bytes::Bytes;
 use holdfast_domain::{GroupId, NodeId, Reason};
 use holdfast_proto::node::v1::{
     Chunk, DigestsReply, DigestsRequest, FetchChunksRequest, LackedChunksReply, LackedChunksRequest,
-    PutChunksReply, PutChunksRequest, ReadinessReply, ReadinessRequest, peer_server::Peer,
+    PutChunksReply, PutChunksRequest, ReadinessReply, ReadinessRequest, SlotDigest, peer_server::Peer,
 };
 use holdfast_store::segments::ChunkId;
 use holdfast_sys_core::{Caller, Refusal};
@@ -134,9 +134,16 @@ impl Peer for PeerService {
 
     async fn digests(&self, request: Request<DigestsRequest>) -> Result<Response<DigestsReply>, Status> {
         let caller = Caller::of(&request)?.clone();
-        let DigestsRequest { group, ordinal: _ } = request.into_inner();
-        drop(self.replica(&caller, group)?);
-        Err(Status::unimplemented("digests"))
+        let DigestsRequest { group, mark } = request.into_inner();
+        let shard = self.replica(&caller, group)?;
+        let taken = shard.state().taken().filter(|taken| taken.mark == mark);
+        // The caller asks again: this replica may be on its way to that place.
+        let taken = taken.ok_or_else(|| Refusal::new(Reason::NotReady))?;
+        let slots = taken.digests.iter().map(|(slot, digest)| SlotDigest {
+            slot: slot.number().into(),
+            digest: Bytes::copy_from_slice(digest),
+        });
+        Ok(Response::new(DigestsReply { slots: slots.collect() }))
     }
 }
 
