@@ -209,7 +209,8 @@ impl Answer {
     pub(crate) fn into_error(self, action: &str, waited: Duration) -> Error {
         let action = action.to_owned();
         match self {
-            Self::Refused { reason, .. } if is_passing(reason) => {
+            // A conflict that does not pass is an answer.
+            Self::Refused { reason, .. } if is_passing(reason) && reason != Reason::Conflict => {
                 let last = format!("{} [{}]", reason.text(), reason.code());
                 Error::Unavailable { action, waited, last }
             }

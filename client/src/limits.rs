@@ -51,6 +51,9 @@ pub const MOVING_PAUSE_MS: u64 = 10;
 /// See [`MOVING_PAUSE_MS`].
 pub const MOVING_TRIES: u32 = 16;
 
+/// Longest age of a stale read that nodes answer.
+pub const MAX_STALENESS: Duration = Duration::from_secs(10 * 60);
+
 /// Asking one node for its map.
 pub const ASK_NODE_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -26,6 +26,8 @@ use crate::{
 pub enum Repeat {
     /// Doing it twice is doing it once.
     Safe,
+    /// The same, but a conflict is an answer: the state forbids it, and the same again would not change that.
+    UnlessRefused,
     /// Only when it certainly did not happen.
     UnlessSent,
 }
@@ -133,6 +135,7 @@ impl Registries {
             let failure = match &answer {
                 Answer::Silent { .. } => Failure::NoServer,
                 Answer::Refused { reason: Reason::Overloaded | Reason::RateLimited, .. } => Failure::Busy,
+                Answer::Refused { reason: Reason::Conflict, .. } if repeat != Repeat::Safe => Failure::Final,
                 Answer::Refused { reason, .. } if is_passing(*reason) => Failure::NoServer,
                 _ => Failure::Final,
             };

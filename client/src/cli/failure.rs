@@ -32,6 +32,9 @@ pub(super) enum Failure {
     /// It took too long to become true.
     #[error("{0}")]
     NotYet(String),
+    /// Somebody gave it up, or it ended otherwise: waiting longer is in vain.
+    #[error("{0}")]
+    Ended(String),
     /// Standard output is gone: whoever read it has seen enough.
     #[error("standard output was closed")]
     Closed,
@@ -162,6 +165,12 @@ fn hint_for(reason: Reason) -> Option<&'static str> {
         }
         Reason::NotEmpty => {
             "remove what it holds first: `holdfast project delete ORG PROJECT`, `holdfast member remove ORG ACCOUNT`"
+        }
+        Reason::NoQuorum | Reason::NotLeader => {
+            "a majority of the group's replicas must be up: `holdfast shard list` and `holdfast node list` show which are missing"
+        }
+        Reason::Conflict => {
+            "something else is under way, or it is so already: `holdfast shard list` shows what; `holdfast shard cancel GROUP` gives a move up"
         }
         Reason::Banned => {
             "ask an operator (`holdfast node unban` lifts a ban) or, if the account was disabled, an admin (`holdfast account enable`)"

@@ -24,6 +24,7 @@ mod shard;
 mod status;
 mod table;
 mod units;
+mod wait;
 
 use std::{ffi::OsString, process::ExitCode};
 

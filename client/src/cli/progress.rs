@@ -52,6 +52,14 @@ impl Bar {
         self.with(COUNT, 0, |bar| bar.set_message(text()));
     }
 
+    /// What goes on now.
+    pub(super) fn status(&self, text: &str) {
+        self.with(COUNT, 0, |bar| {
+            bar.set_message(format!("{}: {text}", self.label));
+            bar.tick();
+        });
+    }
+
     /// Prints a line above the bar.
     pub(super) fn say(&self, text: &str) {
         let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);

@@ -59,6 +59,17 @@ pub(super) fn show_size(bytes: u64) -> String {
     if unit == "B" { format!("{bytes} B") } else { format!("{}.{} {unit}", tenths / 10, tenths % 10) }
 }
 
+/// `3 s`, `2 min`; how long ago something was, or that it never was.
+pub(super) fn show_ago(ago: Option<Duration>) -> String {
+    let Some(ago) = ago else { return "never".to_owned() };
+    match ago.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7_199 => format!("{} min", seconds / 60),
+        seconds @ 7_200..=172_799 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
 fn split(text: &str) -> Result<(u64, &str), String> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end).unwrap_or((text, ""));
@@ -99,6 +110,13 @@ mod tests {
         ] {
             assert_eq!(show_size(bytes), text);
         }
+    }
+
+    #[test]
+    fn a_moment_ago_shows_in_the_unit_that_fits() {
+        let show = |seconds| show_ago(Some(Duration::from_secs(seconds)));
+        assert_eq!([show(3), show(120), show(7_200), show(864_000)], ["3 s", "2 min", "2 h", "10 days"]);
+        assert_eq!(show_ago(None), "never");
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! An operator: what it signs, and what it sees.
 
 mod act;
+mod shards;
 mod view;
 
 use std::time::Duration;
 
 use holdfast_certs::{Dialer, LiveIdentity, csr};
-use holdfast_domain::{GroupId, MapEpoch, NodeId, UnixMs};
+use holdfast_domain::{NodeId, UnixMs};
 use holdfast_proto::registry::v1::{self as pb, operators_client::OperatorsClient};
 use tonic::{Response, Status, Streaming, transport::Channel};
 
 pub use act::{Signing, Submitted};
+pub use shards::Standing;
 pub use view::{
-    AuditEvent, ClusterStatus, GroupRow, MemberStatus, NodeRow, PendingRow, ReplicaRow, TpmClassName,
+    AuditEvent, ClusterStatus, GroupRow, MemberStatus, NodeRow, PendingRow, PlannedMove, ReplicaRow, Shards,
+    SlotMoveRow, TpmClassName,
 };
 
 use crate::{
@@ -142,47 +145,6 @@ impl Operator {
         };
         let pb::ListPendingReply { pending } = self.call(ACTION, Repeat::Safe, call).await?;
         pending.into_iter().map(|row| PendingRow::read(row, ACTION)).collect()
-    }
-
-    /// All shard groups.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn groups(&self) -> Result<Vec<GroupRow>, Error> {
-        const ACTION: &str = "list the shard groups";
-        let call = |mut client: OperatorsClient<Channel>| async move {
-            client.list_groups(pb::ListGroupsRequest {}).await
-        };
-        let pb::ListGroupsReply { groups, slot_moves: _ } = self.call(ACTION, Repeat::Safe, call).await?;
-        groups.into_iter().map(|row| GroupRow::read(row, ACTION)).collect()
-    }
-
-    /// Plans new groups over the serving nodes; they are founded in the background.
-    ///
-    /// # Errors
-    /// See [`Error`]; [`Error::Unknown`] when the reply was lost.
-    pub async fn create_groups(&self, count: u32) -> Result<Vec<GroupId>, Error> {
-        let call = |mut client: OperatorsClient<Channel>| async move {
-            client.create_groups(pb::CreateGroupsRequest { count, replicas: 0 }).await
-        };
-        let pb::CreateGroupsReply { groups } =
-            self.call("create shard groups", Repeat::UnlessSent, call).await?;
-        Ok(groups.into_iter().map(GroupId).collect())
-    }
-
-    /// Begins to move a group's replica to another node.
-    ///
-    /// # Errors
-    /// See [`Error`]; [`Error::Unknown`] when the reply was lost.
-    pub async fn move_group(&self, group: GroupId, target: NodeId) -> Result<MapEpoch, Error> {
-        let call = |mut client: OperatorsClient<Channel>| {
-            let target_node = target.as_bytes().to_vec().into();
-            let request = pb::MoveGroupRequest { group: group.0, target_node };
-            async move { client.move_group(request).await }
-        };
-        let action = format!("move shard group {group} to node {target}");
-        let pb::MoveGroupReply { map_epoch } = self.call(&action, Repeat::UnlessSent, call).await?;
-        Ok(MapEpoch(map_epoch))
     }
 
     /// Makes a learner of the registry's group a voter.

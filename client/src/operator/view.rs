@@ -1,12 +1,17 @@
 //! What operators see, parsed from the wire.
 
+mod shards;
+
+use std::time::Duration;
+
 use holdfast_domain::{
-    ClusterId, EkHash, GroupId, MapEpoch, NodeId, NodeRole, PendingId, PolicyEpoch, ReplicaId, RootHash,
-    Sha256Hash, ShardEpoch, TrustDomain, UnixMs,
+    ClusterId, EkHash, MapEpoch, NodeId, NodeRole, PendingId, PolicyEpoch, ReplicaId, RootHash, Sha256Hash,
+    TrustDomain, UnixMs,
 };
 use holdfast_proto::registry::v1 as pb;
 
 use crate::Error;
+pub use shards::{GroupRow, PlannedMove, ReplicaRow, Shards, SlotMoveRow};
 
 /// How the cluster is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +90,20 @@ pub struct NodeRow {
     pub banned: bool,
     /// Replicas on it.
     pub replicas: u32,
+    /// What fails with it: a rack, a room, a power line. Empty when it said none.
+    pub zone: String,
+    /// "serving", "cordoned", "draining" or "removed".
+    pub standing: String,
+    /// Whether it was not heard of for longer than the grace period.
+    pub lost: bool,
+    /// How long ago it was heard of; `None` if it never was.
+    pub heard: Option<Duration>,
+    /// Bytes that it may still store.
+    pub free_bytes: u64,
+    /// Bytes that its replicas take.
+    pub stored_bytes: u64,
+    /// Groups that it leads.
+    pub leads: u32,
 }
 
 /// The class of a TPM as the registry names it, for people: a newer registry may know more of them.
@@ -104,36 +123,6 @@ pub struct PendingRow {
     pub address: String,
     /// Since when it waits.
     pub since: UnixMs,
-}
-
-/// One shard group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupRow {
-    /// Its id.
-    pub group: GroupId,
-    /// Version of its slots and replicas.
-    pub epoch: ShardEpoch,
-    /// Number of its slots.
-    pub slots: u32,
-    /// Its replicas.
-    pub replicas: Vec<ReplicaRow>,
-    /// "founding", "ready" or "moving".
-    pub state: String,
-    /// Generation of its master key.
-    pub key_generation: u32,
-}
-
-/// One replica.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaRow {
-    /// Its Raft id.
-    pub replica: ReplicaId,
-    /// Its machine.
-    pub node: NodeId,
-    /// Where it listens.
-    pub address: String,
-    /// "founding", "learner" or "voter".
-    pub state: String,
 }
 
 /// One change of trust.
@@ -207,7 +196,13 @@ impl NodeRow {
             renewed_ms,
             banned,
             replicas,
-            ..
+            zone,
+            standing,
+            lost,
+            heard_ms_ago,
+            free_bytes,
+            stored_bytes,
+            leads,
         } = row;
         Ok(Self {
             node: id(&node_id, action, "node id")?,
@@ -220,6 +215,13 @@ impl NodeRow {
             renewed: UnixMs(renewed_ms),
             banned,
             replicas,
+            zone: clean(zone),
+            standing: clean(standing),
+            lost,
+            heard: heard(heard_ms_ago),
+            free_bytes,
+            stored_bytes,
+            leads,
         })
     }
 }
@@ -237,29 +239,6 @@ impl PendingRow {
     }
 }
 
-impl GroupRow {
-    pub(super) fn read(row: pb::GroupRow, action: &str) -> Result<Self, Error> {
-        let pb::GroupRow { group, epoch, slots, replicas, state, key_generation, .. } = row;
-        let replica = |row: pb::ReplicaRow| {
-            let pb::ReplicaRow { replica_id, node_id, address, state, .. } = row;
-            Ok::<_, Error>(ReplicaRow {
-                replica: ReplicaId(replica_id),
-                node: id(&node_id, action, "node id")?,
-                address: clean(address),
-                state: clean(state),
-            })
-        };
-        Ok(Self {
-            group: GroupId(group),
-            epoch: ShardEpoch(epoch),
-            slots,
-            replicas: replicas.into_iter().map(replica).collect::<Result<_, _>>()?,
-            state: clean(state),
-            key_generation,
-        })
-    }
-}
-
 impl AuditEvent {
     pub(super) fn read(event: pb::AuditEvent, action: &str) -> Result<Self, Error> {
         let pb::AuditEvent { index, time_ms, what, hash } = event;
@@ -273,6 +252,11 @@ fn id<'a, T: TryFrom<&'a [u8]>>(bytes: &'a [u8], action: &str, what: &'static st
 
 fn bad(action: &str, what: &'static str) -> Error {
     Error::Reply { action: action.to_owned(), what }
+}
+
+/// 0 is never.
+fn heard(ms_ago: u64) -> Option<Duration> {
+    (ms_ago > 0).then(|| Duration::from_millis(ms_ago))
 }
 
 /// Text from elsewhere, harmless to a terminal: joining machines write some of it.

@@ -5,17 +5,17 @@ mod list;
 mod put;
 mod remove;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 use holdfast_domain::OrgId;
 use serde_json::{Value, json};
 
-use super::{app::App, failure::Failure, progress::Bar};
+use super::{app::App, failure::Failure, progress::Bar, units::parse_span};
 use crate::{
     Error,
     files::{File, FileError, FileName, Files, TreeEvent, TreeReport},
-    limits::MAX_JOBS,
+    limits::{MAX_JOBS, MAX_STALENESS},
 };
 
 const PUT: &str = "\
@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// Files of this organisation [default: the account's own]
     #[arg(long, global = true, value_name = "ORG_ID")]
     home: Option<OrgId>,
+    /// What is read may be this old, at most 10m: any replica answers, also while its group has no leader
+    #[arg(long, global = true, value_name = "SPAN", value_parser = parse_staleness)]
+    stale_ok: Option<Duration>,
     #[command(subcommand)]
     command: Command,
 }
@@ -55,7 +58,7 @@ enum Command {
     Get(Get),
     /// List files, all or those under a prefix
     #[command(
-        after_help = "Names that are no printable text are shown escaped. With -o json, one object a line: name, name_hex, size, sha256, modified_ms.\n\nExamples:\n  holdfast files ls\n  holdfast files ls -l reports/2026"
+        after_help = "Names that are no printable text are shown escaped. With -o json, one object a line: name, name_hex, size, sha256, modified_ms.\n\nExamples:\n  holdfast files ls\n  holdfast files ls -l reports/2026\n  holdfast files ls --stale-ok 10s"
     )]
     Ls(Ls),
     /// Show what is known of a file
@@ -138,8 +141,8 @@ struct Jobs {
 }
 
 pub(super) async fn run(app: &App, args: Args) -> Result<(), Failure> {
-    let Args { home, command } = args;
-    let at = Place { app, home };
+    let Args { home, stale_ok, command } = args;
+    let at = Place { app, home, stale_ok };
     match command {
         Command::Put(args) => put::run(&at, args).await,
         Command::Get(args) => get::run(&at, args).await,
@@ -154,12 +157,21 @@ pub(super) async fn run(app: &App, args: Args) -> Result<(), Failure> {
 struct Place<'a> {
     app: &'a App,
     home: Option<OrgId>,
+    stale_ok: Option<Duration>,
 }
 
 impl Place<'_> {
     async fn files(&self) -> Result<Files, Failure> {
         let client = self.app.client().await?;
-        Ok(self.home.map_or_else(|| client.files(), |org| client.files_of(org.into())))
+        let files = self.home.map_or_else(|| client.files(), |org| client.files_of(org.into()));
+        Ok(files.stale_ok(self.stale_ok.unwrap_or_default()))
+    }
+}
+
+fn parse_staleness(text: &str) -> Result<Duration, String> {
+    match parse_span(text)? {
+        span if span > MAX_STALENESS => Err("nothing older than 10m is shown".to_owned()),
+        span => Ok(span),
     }
 }
 

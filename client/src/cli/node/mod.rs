@@ -1,4 +1,6 @@
-//! `holdfast node`: who may be part of the cluster.
+//! `holdfast node`: who may be part of the cluster, and what each machine is used for.
+
+mod standing;
 
 use clap::Subcommand;
 use holdfast_domain::{BanSubject, EkHash, NodeId, NodeRole, OperatorRequest};
@@ -9,10 +11,12 @@ use super::{
     failure::Failure,
     output::remark,
     table::Table,
+    units::{show_ago, show_size},
+    wait::Wait,
 };
 use crate::{
     Operator,
-    operator::{NodeRow, PendingRow},
+    operator::{NodeRow, PendingRow, Standing},
     time::rfc3339,
 };
 
@@ -20,6 +24,40 @@ use crate::{
 pub(super) enum Command {
     /// List the machines of the cluster
     List,
+    /// Put nothing new on a node; what it has stays and serves
+    #[command(after_help = "Example:\n  holdfast node cordon 4f1e")]
+    Cordon {
+        /// The node, by its id or the beginning of it
+        node: String,
+    },
+    /// Use a node again that was cordoned or drained
+    #[command(after_help = "Example:\n  holdfast node uncordon 4f1e")]
+    Uncordon {
+        /// The node, by its id or the beginning of it
+        node: String,
+    },
+    /// Move everything off a node, while it serves
+    #[command(after_help = DRAIN)]
+    Drain {
+        /// The node, by its id or the beginning of it
+        node: String,
+        /// Its machine is gone for good: do not wait for it to come back
+        #[arg(long)]
+        lost: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Take a node out of use for ever, once nothing is left on it
+    #[command(after_help = REMOVE)]
+    Remove {
+        /// The node, by its id or the beginning of it
+        node: String,
+        /// Its machine is gone for good: do not wait for it to come back
+        #[arg(long)]
+        lost: bool,
+        #[command(flatten)]
+        wait: Wait,
+    },
     /// List joins that wait for an approval
     Pending,
     /// Admit the machine with this TPM, before it joins
@@ -70,6 +108,21 @@ pub(super) enum Command {
     },
 }
 
+const DRAIN: &str = "\
+Each replica gets its successor on another node first, then it leaves; clients notice nothing. `holdfast node uncordon` stops it and
+uses the node again.
+
+Examples:
+  holdfast node drain 4f1e --wait
+  holdfast node drain 4f1e --lost       its disk is gone: replace its replicas at once";
+
+const REMOVE: &str = "\
+Drains the node first. Without --wait it says how much is left; ask again later. To keep the machine out as well, ban it.
+
+Examples:
+  holdfast node remove 4f1e --wait
+  holdfast node remove 4f1e --lost --wait && holdfast node ban 4f1e";
+
 const BAN: &str = "\
 SUBJECT is a node's id or its beginning, or client:ID, account:ID, operator:NAME. A ban works within two seconds everywhere.
 
@@ -81,6 +134,14 @@ pub(super) async fn run(app: &App, command: Command) -> Result<(), Failure> {
     let operator = app.operator().await?;
     let (request, sign) = match command {
         Command::List => return list(app, &operator.nodes().await?),
+        Command::Cordon { node } => return standing::set(app, &operator, &node, Standing::Cordoned).await,
+        Command::Uncordon { node } => return standing::set(app, &operator, &node, Standing::Serving).await,
+        Command::Drain { node, lost, wait } => {
+            return standing::drain(app, &operator, &node, lost, &wait).await;
+        }
+        Command::Remove { node, lost, wait } => {
+            return standing::remove(app, &operator, &node, lost, &wait).await;
+        }
         Command::Pending => return pending(app, &operator.pending().await?),
         Command::Allow { ek, role, sign } => (OperatorRequest::AllowEk { ek, role }, sign),
         Command::Approve { pending, ek, sign } => (approve(&operator, &pending, ek).await?, sign),
@@ -121,6 +182,11 @@ async fn subject_of(operator: &Operator, text: &str) -> Result<BanSubject, Failu
     }
 }
 
+/// Whether new replicas may go there.
+pub(super) fn takes_replicas(row: &NodeRow) -> bool {
+    row.role == NodeRole::Node && row.standing == "serving" && !row.banned && !row.lost
+}
+
 /// A node by its id, or by the beginning of one that is unique.
 pub(super) async fn node_of(operator: &Operator, text: &str) -> Result<NodeId, Failure> {
     if let Ok(id) = text.parse() {
@@ -152,32 +218,74 @@ fn only<'a, T>(
 
 fn list(app: &App, rows: &[NodeRow]) -> Result<(), Failure> {
     let human = || {
-        let mut table =
-            Table::new(&["NODE", "ROLE", "ADDRESS", "TPM", "ADMITTED BY", "RENEWED", "REPLICAS>", "STATE"]);
+        let mut table = Table::new(&[
+            "NODE",
+            "ROLE",
+            "ADDRESS",
+            "ZONE",
+            "TPM",
+            "ADMITTED BY",
+            "REPLICAS>",
+            "LEADS>",
+            "SIZE>",
+            "FREE>",
+            "HEARD",
+            "STATE",
+        ]);
         for row in rows {
             table.row([
                 row.node.to_string(),
                 row.role.to_string(),
                 row.address.clone(),
+                row.zone.clone(),
                 row.tpm_class.0.clone(),
                 row.admitted_by.clone(),
-                rfc3339(row.renewed),
                 row.replicas.to_string(),
-                if row.banned { "banned" } else { "" }.to_owned(),
+                row.leads.to_string(),
+                row.heard.map_or_else(String::new, |_| show_size(row.stored_bytes)),
+                row.heard.map_or_else(String::new, |_| show_size(row.free_bytes)),
+                if row.role == NodeRole::Node { show_ago(row.heard) } else { String::new() },
+                state_of(row),
             ]);
         }
         table.render()
     };
     let one = |row: &NodeRow| {
-        let NodeRow { node, role, address, ek, tpm_class, admitted_by, joined, renewed, banned, replicas } =
-            row;
+        let NodeRow {
+            node,
+            role,
+            address,
+            ek,
+            tpm_class,
+            admitted_by,
+            joined,
+            renewed,
+            banned,
+            replicas,
+            zone,
+            standing,
+            lost,
+            heard,
+            free_bytes,
+            stored_bytes,
+            leads,
+        } = row;
         json!({
             "node": node.to_string(), "role": role.as_str(), "address": address, "ek": ek.to_string(),
             "tpm_class": tpm_class.0, "admitted_by": admitted_by, "joined_ms": joined.0, "renewed_ms": renewed.0,
-            "banned": banned, "replicas": replicas,
+            "banned": banned, "replicas": replicas, "zone": zone, "standing": standing, "lost": lost,
+            "heard_ms_ago": heard.map(|heard| heard.as_millis()), "free_bytes": free_bytes,
+            "stored_bytes": stored_bytes, "leads": leads,
         })
     };
     app.output.print(human, || json!({ "nodes": rows.iter().map(one).collect::<Vec<_>>() }))
+}
+
+/// `serving`, or what is wrong with it.
+fn state_of(row: &NodeRow) -> String {
+    let marks = [(row.banned, "banned"), (row.lost, "lost")].into_iter().filter(|(is, _)| *is);
+    let said = Some(row.standing.as_str()).filter(|standing| !standing.is_empty());
+    said.into_iter().chain(marks.map(|(_, mark)| mark)).collect::<Vec<_>>().join(", ")
 }
 
 fn pending(app: &App, rows: &[PendingRow]) -> Result<(), Failure> {
