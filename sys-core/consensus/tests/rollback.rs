@@ -226,3 +226,38 @@ async fn a_wiped_member_does_not_come_back_under_its_id() {
     until("it is found out", || matches!(standing(&wiped), Standing::RolledBack(_))).await;
     put(&nodes, b"two").await;
 }
+
+/// A log that lost its end leaves no trace of it: the peers know.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_a_log_that_was_cut_off_is_refused_or_found_out() {
+    for cut in [40, 400, 2_000] {
+        let net = Net::default();
+        let mut nodes = three(&net, &[1]).await;
+        for n in 0..30_u8 {
+            put(&nodes, &[n; 100]).await;
+        }
+        let stopped = nodes.remove(0).kill().await;
+        let mut files: Vec<_> = std::fs::read_dir(stopped.3.path().join("log"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "raftlog"))
+            .collect();
+        files.sort();
+        let newest = files.pop().unwrap();
+        let bytes = std::fs::read(&newest).unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        std::fs::write(&newest, &bytes[..end - cut]).unwrap();
+
+        let back = host(restart(stopped).await).await;
+        // A batch that was torn off may hold nothing that was acknowledged.
+        until("it is judged", || standing(&back) != Standing::Proving).await;
+        if cut > 400 {
+            assert!(matches!(standing(&back), Standing::RolledBack(_)), "{cut}");
+        }
+        put(&nodes, b"after").await;
+        for node in &nodes {
+            node.groups.get(GROUP).unwrap().read_index().await.unwrap();
+            assert!((0..30_u8).all(|n| node.count(GROUP, &[n; 100]) == 1));
+        }
+    }
+}

@@ -91,3 +91,40 @@ async fn a_damaged_snapshot_stops_the_start() {
     let error = started.err().unwrap();
     assert!(matches!(error, holdfast_consensus::StartError::State { .. }), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_goes_on_after_a_break_from_the_piece_that_was_reached() {
+    let net = Net::default();
+    let mut first = start(1, &net).await;
+    let leader = first.host(GROUP, 61).await;
+    leader.bootstrap(members(6, &[1])).await.unwrap();
+    leader.wait_leading(SOON).await.unwrap();
+    for n in 0..80_u32 {
+        leader.propose([n.to_be_bytes().as_slice(), &[7; 300_000]].concat()).await.unwrap();
+    }
+    until("the log is purged", || leader.status().purged > Some(40)).await;
+
+    let mut second = start(2, &net).await;
+    let newcomer = second.host(GROUP, 62).await;
+    net.describe(GROUP, replica(6, 1), member(1));
+    leader.add_learner(replica(6, 2), member(2)).await.unwrap();
+    let heard = || net.heard.lock().unwrap().get(&2).copied().unwrap_or(0);
+    let mut breaks = 0_u64;
+    for stage in [3_000_000, 6_000_000, 9_000_000] {
+        until("a part is there", || heard() > stage || newcomer.status().snapshot.is_some()).await;
+        if newcomer.status().snapshot.is_none() {
+            breaks += 1;
+            net.cut(1, 2);
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+            net.heal();
+        }
+    }
+    newcomer.wait_applied(leader.status().applied.unwrap(), SOON).await.unwrap();
+    assert!(breaks > 0);
+    assert!(newcomer.status().snapshot.is_some());
+    let expected = first.machines[&GROUP].map.lock().unwrap().clone();
+    assert_eq!(*second.machines[&GROUP].map.lock().unwrap(), expected);
+    // What has no snapshot yet goes as entries; with every break a piece or two twice.
+    let most = 80 * 300_000 + (breaks + 1) * 3_000_000;
+    assert!(heard() < most, "{} bytes with {breaks} breaks", heard());
+}

@@ -143,6 +143,11 @@ async fn begin(
 ) -> Result<Response<'static>, Refusal> {
     let meta = SnapshotMeta::try_from(meta).map_err(|_| Refusal::Malformed)?;
     let mut incoming = replica.incoming().lock().await;
+    if let Some(current) = incoming.as_mut()
+        && current.resumes(from, vote, transfer, &meta)
+    {
+        return Ok(Response::SnapshotReady { next: current.next() });
+    }
     // The file of an earlier transfer goes away before the new one takes its room.
     drop(incoming.take());
     let snapshots = replica.snapshots().clone();
@@ -151,7 +156,7 @@ async fn begin(
     match begun {
         Ok(Ok(begun)) => {
             *incoming = Some(begun);
-            Ok(Response::SnapshotReady)
+            Ok(Response::SnapshotReady { next: 0 })
         }
         Ok(Err(error)) => {
             tracing::warn!(%error, "incoming_snapshot_not_written");
@@ -174,7 +179,9 @@ async fn add(
     };
     let added = tokio::task::spawn_blocking(move || current.add(index, &bytes)).await;
     *incoming = added.ok().flatten();
-    if incoming.is_some() { Response::SnapshotReady } else { Response::SnapshotRefused }
+    incoming
+        .as_ref()
+        .map_or(Response::SnapshotRefused, |current| Response::SnapshotReady { next: current.next() })
 }
 
 async fn end(

@@ -1,4 +1,5 @@
-//! Snapshots between members: piece by piece, one in flight, the whole checked by its hash.
+//! Snapshots between members: piece by piece, one in flight, the whole checked by its hash. After a break the same snapshot goes on
+//! from the piece that was reached.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -34,11 +35,11 @@ pub(super) async fn send(
         tracing::error!(%error, "snapshot_unreadable");
         StreamingError::Unreachable(Unreachable::new(&error))
     };
-    // Names the transfer: a new one to the same member replaces it.
-    let transfer = started_ms();
+    // Names the transfer: another snapshot to the same member replaces it.
+    let transfer = snapshot.number().map_err(unreadable)?;
     let bytes = snapshot.size().map_err(unreadable)?;
     let begin = Request::SnapshotBegin { vote: vote.into(), transfer, meta: MetaRecord::from(&meta), bytes };
-    go_on(peer, &begin).await?;
+    let reached = go_on(peer, &begin).await?;
     let mut reader = snapshot.reader().map_err(unreadable)?;
     let mut hash = Sha256::new();
     let mut index = 0;
@@ -48,7 +49,9 @@ pub(super) async fn send(
         (chunk, reader) = read.map_err(|error| unreadable(std::io::Error::other(error)))?;
         let Some(bytes) = chunk.map_err(unreadable)? else { break };
         hash.update(&bytes);
-        go_on(peer, &Request::SnapshotChunk { transfer, index, bytes: Blob(&bytes) }).await?;
+        if index >= reached {
+            go_on(peer, &Request::SnapshotChunk { transfer, index, bytes: Blob(&bytes) }).await?;
+        }
         index += 1;
     }
     let end = Request::SnapshotEnd { transfer, chunks: index, sha256: hash.finalize().into() };
@@ -60,8 +63,12 @@ pub(super) async fn send(
     Ok(SnapshotResponse::new(vote.into()))
 }
 
-async fn go_on(peer: &PeerCall, request: &Request<'_>) -> Result<(), StreamingError<Types>> {
-    let ready = |response: Response<'_>| matches!(response, Response::SnapshotReady).then_some(());
+/// Sends a piece; returns which one is wanted next.
+async fn go_on(peer: &PeerCall, request: &Request<'_>) -> Result<u64, StreamingError<Types>> {
+    let ready = |response: Response<'_>| match response {
+        Response::SnapshotReady { next } => Some(next),
+        _ => None,
+    };
     peer.ask(request, PIECE_PATIENCE, ready).await.map_err(|error| failed(peer, PIECE_PATIENCE, error))
 }
 
@@ -72,11 +79,6 @@ fn failed(peer: &PeerCall, patience: Duration, error: super::CallError) -> Strea
         RPCError::Network(error) => StreamingError::Network(error),
         RPCError::RemoteError(error) => match error.source {},
     }
-}
-
-fn started_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A snapshot on its way in. One a replica: a new one replaces it.
@@ -107,14 +109,37 @@ impl Incoming {
         Ok(Self { from, vote, transfer, next: 0, room: bytes, hash: Sha256::new(), file })
     }
 
+    /// Goes on after a break, if it is the same snapshot of the same leader.
+    pub(super) fn resumes(
+        &mut self,
+        from: ReplicaId,
+        vote: VoteRecord,
+        transfer: u64,
+        meta: &SnapshotMeta,
+    ) -> bool {
+        let same = self.is(from, transfer) && self.file.meta() == meta;
+        if same {
+            self.vote = vote;
+        }
+        same
+    }
+
+    /// The piece that is wanted next.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Whether a piece is of this transfer.
     pub(super) fn is(&self, from: ReplicaId, transfer: u64) -> bool {
         self.from == from && self.transfer == transfer
     }
 
-    /// Takes the next piece; `None` when it is not the next, more than was announced, or the disk failed. Blocking.
+    /// Takes the next piece, or sees that it has it; `None` when one is missing before it, when it is more than was announced, or the disk failed. Blocking.
     pub(super) fn add(mut self, index: u64, bytes: &[u8]) -> Option<Self> {
-        if index != self.next {
+        if index < self.next {
+            return Some(self);
+        }
+        if index > self.next {
             return None;
         }
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -163,6 +188,42 @@ mod tests {
     fn begin(store: &Arc<SnapshotStore>, bytes: u64) -> std::io::Result<Incoming> {
         let vote = VoteRecord::from(Vote::new_committed(1, 1));
         Incoming::begin(store, ReplicaId(1), vote, 7, SnapshotMeta::default(), bytes)
+    }
+
+    #[test]
+    fn a_transfer_goes_on_where_it_was_and_takes_no_piece_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let cipher = Cipher::new(&derive::snapshot_key(&LocalKey::from_bytes([1; 32])));
+        let store = SnapshotStore::open(dir.path(), cipher, 1, 1, u64::MAX).unwrap();
+        let vote = VoteRecord::from(Vote::new_committed(1, 1));
+        let meta = SnapshotMeta::default();
+        let mut incoming = begin(&store, 1_000).unwrap().add(0, b"one").unwrap().add(0, b"one").unwrap();
+        assert!(incoming.resumes(ReplicaId(1), vote, 7, &meta));
+        assert!(!incoming.resumes(ReplicaId(1), vote, 8, &meta), "another snapshot");
+        assert!(!incoming.resumes(ReplicaId(2), vote, 7, &meta), "another leader");
+        assert_eq!(incoming.next(), 1);
+        let whole = incoming.add(1, b"two").unwrap();
+        let (_, snapshot) = whole.end(2, Sha256::digest(b"onetwo").into()).unwrap();
+        assert_eq!(snapshot.snapshot.reader().unwrap().chunk().unwrap().unwrap(), b"onetwo");
+        assert!(begin(&store, 1_000).unwrap().add(1, b"two").is_none(), "a piece is missing");
+    }
+
+    #[test]
+    fn invariant_a_piece_that_changed_on_its_way_is_never_installed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cipher = Cipher::new(&derive::snapshot_key(&LocalKey::from_bytes([1; 32])));
+        let store = SnapshotStore::open(dir.path(), cipher, 1, 1, u64::MAX).unwrap();
+        let sha256: [u8; 32] = Sha256::digest([7; 300]).into();
+        for bit in (0..2_400).step_by(97) {
+            let mut piece = [7; 300];
+            piece[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                begin(&store, 1_000).unwrap().add(0, &piece).unwrap().end(1, sha256).is_none(),
+                "bit {bit}"
+            );
+        }
+        assert!(begin(&store, 1_000).unwrap().add(0, &[7; 300]).unwrap().end(1, sha256).is_some());
+        assert!(begin(&store, 1_000).unwrap().add(0, &[7; 300]).unwrap().end(2, sha256).is_none());
     }
 
     #[test]

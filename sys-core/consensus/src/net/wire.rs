@@ -22,7 +22,7 @@ pub(crate) enum Request<'a> {
     Vote(Ballot),
     /// A follower asks whether it would get votes.
     PreVote(Ballot),
-    /// A leader begins to send a snapshot, whose pieces together have at most so many bytes.
+    /// A leader begins to send a snapshot, whose pieces together have at most so many bytes; or goes on with it after a break.
     SnapshotBegin { vote: VoteRecord, transfer: u64, meta: MetaRecord, bytes: u64 },
     /// A piece of it.
     SnapshotChunk {
@@ -181,8 +181,8 @@ pub(crate) enum Response<'a> {
     Append { appended: Appended, stamp: u64 },
     /// To a request for votes.
     Vote { vote: VoteRecord, granted: bool, last: Option<LogIdRecord> },
-    /// To the beginning or a piece of a snapshot: go on.
-    SnapshotReady,
+    /// To the beginning or a piece of a snapshot: go on with this piece.
+    SnapshotReady { next: u64 },
     /// To the beginning, a piece or the end: this transfer is over; begin again if the snapshot is still wanted.
     SnapshotRefused,
     /// To the end of a snapshot: it is installed, or a newer vote is known.

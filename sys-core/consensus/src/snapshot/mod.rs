@@ -43,6 +43,11 @@ impl SnapshotFile {
         Ok(self.file.metadata()?.len())
     }
 
+    /// A number that no other snapshot has.
+    pub(crate) fn number(&self) -> io::Result<u64> {
+        self.open().map(|(_, reader)| reader.number())
+    }
+
     /// Reads the state from the beginning.
     pub(crate) fn reader(&self) -> io::Result<SealedReader> {
         self.open().map(|(_, reader)| reader)
@@ -180,6 +185,11 @@ pub(crate) struct NewSnapshot {
 }
 
 impl NewSnapshot {
+    /// What it is a snapshot of.
+    pub(crate) fn meta(&self) -> &SnapshotMeta {
+        &self.meta
+    }
+
     /// Where the state goes.
     pub(crate) fn writer(&mut self) -> &mut impl io::Write {
         &mut self.writer

@@ -129,6 +129,11 @@ impl SealedReader {
         Ok(Self { file, store, file_id, offset, index: 0, ended: false, chunk })
     }
 
+    /// Of the random name.
+    pub(super) fn number(&self) -> u64 {
+        self.file_id.first_chunk().map_or(0, |number| u64::from_le_bytes(*number))
+    }
+
     /// The next chunk, or `None` after the last.
     pub(crate) fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.ended {

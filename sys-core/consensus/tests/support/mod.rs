@@ -94,6 +94,8 @@ impl StateMachine for Counter {
 pub struct Io {
     stream: DuplexStream,
     peer: AuthenticatedPeer,
+    node: u8,
+    net: Net,
 }
 
 impl Connected for Io {
@@ -110,7 +112,11 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let bytes = u64::try_from(buf.filled().len() - before).unwrap();
+        *self.net.heard.lock().unwrap().entry(self.node).or_default() += bytes;
+        read
     }
 }
 
@@ -143,6 +149,8 @@ pub struct Net {
     directory: Arc<Mutex<HashMap<(GroupId, ReplicaId), Member>>>,
     /// Whose calls to whom do not get through: a number each, the caller's first.
     cut: Arc<Mutex<BTreeSet<(u8, u8)>>>,
+    /// Bytes that each node heard from callers.
+    pub heard: Arc<Mutex<BTreeMap<u8, u64>>>,
     /// After which quiet time groups sleep; the default of the options if not set.
     pub hibernation: Arc<Mutex<Option<Hibernation>>>,
 }
@@ -209,8 +217,11 @@ impl Net {
                 let listener = listener.ok_or_else(|| io::Error::other("nobody listens there"))?;
                 let (ours, through) = tokio::io::duplex(64 << 10);
                 let (out, theirs) = tokio::io::duplex(64 << 10);
-                pass(net, from, to, through, out);
-                listener.send(Io { stream: theirs, peer }).await.map_err(io::Error::other)?;
+                pass(net.clone(), from, to, through, out);
+                listener
+                    .send(Io { stream: theirs, peer, node: to, net: net.clone() })
+                    .await
+                    .map_err(io::Error::other)?;
                 Ok::<_, io::Error>(hyper_util::rt::TokioIo::new(ours))
             }
         };
