@@ -83,9 +83,8 @@ pub(super) fn one(app: &App, shards: &Shards, group: GroupId) -> Result<(), Fail
         text + &table.render()
     };
     app.output.print(human, || {
-        let mut value = group_json(row);
-        value["slot_moves"] = moves.iter().map(|of| slot_move_json(of)).collect();
-        value
+        let moves: Vec<_> = moves.iter().map(|of| slot_move_json(of)).collect();
+        json!({ "group": group_json(row), "slot_moves": moves })
     })
 }
 

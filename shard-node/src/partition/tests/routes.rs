@@ -7,10 +7,11 @@ use holdfast_sys_core::{
     Caller,
     errors::Refusal,
     gate::HomeAccess,
-    module::{Freshness, RouteInfo},
+    module::{Freshness, Op, RouteInfo},
 };
 
 use super::support::*;
+use crate::machine::{Command, MoveCommand, Outcome};
 
 async fn refused(node: &Node, route: RouteInfo) -> Refusal {
     match node.host.partition(&access(1, 1), route).await {
@@ -87,6 +88,34 @@ async fn a_group_that_was_handed_over_or_is_not_to_be_believed_or_leads_nowhere_
     assert!(matches!(refused(&node, ROUTE).await.reason(), Reason::NoQuorum | Reason::NotReady));
     let written = home.commit(fresh_id(), vec![], vec![]).await.unwrap_err();
     assert!(matches!(written.reason(), Reason::NoQuorum | Reason::NotReady), "{written}");
+    node.stop().await;
+}
+
+/// The source's half of a move of slots, up to the moment in which nobody serves them.
+async fn freeze_all(node: &Node) {
+    let (since, slots) = (MapEpoch(4), descriptor().slots);
+    let begin = MoveCommand::BeginMove { since, to: GroupId(9), slots, transfer_key: [1; 32] };
+    for command in [begin, MoveCommand::FreezeSlots { since }] {
+        let term = node.shard.term().unwrap();
+        assert_eq!(node.shard.propose(term, &Command::Move(command)).await.unwrap(), Outcome::Applied);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_left_the_group_is_served_no_more_by_who_holds_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path()).await;
+    let home = node.home(1).await;
+    let put = || vec![Op::Put { key: name(["a"]), value: "x".into() }];
+    home.commit(fresh_id(), vec![], put()).await.unwrap();
+    freeze_all(&node).await;
+    *node.map.0.lock().unwrap() = Some(signed_map(4, vec![descriptor()]));
+    assert_eq!(home.get(&name(["a"])).await.unwrap_err().reason(), Reason::NotReady, "on its way");
+    let refusal = home.commit(fresh_id(), vec![], put()).await.unwrap_err();
+    assert_eq!(refusal.reason(), Reason::NotReady);
+    *node.map.0.lock().unwrap() = Some(signed_map(5, vec![]));
+    let refusal = home.get(&name(["a"])).await.unwrap_err();
+    assert_eq!((refusal.reason(), refusal.newer_epoch()), (Reason::StaleMap, Some(MapEpoch(5))));
     node.stop().await;
 }
 
