@@ -95,7 +95,7 @@ impl Cluster {
     }
 
     /// Asks the first voter as the operator.
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &self,
         call: impl AsyncFnOnce(OperatorsClient<Channel>) -> Result<tonic::Response<T>, Status>,
     ) -> anyhow::Result<T> {

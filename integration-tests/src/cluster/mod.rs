@@ -18,6 +18,7 @@ pub mod groups;
 pub mod kept;
 pub mod operator;
 pub mod server;
+pub mod slots;
 
 use std::{
     fs,
