@@ -33,17 +33,23 @@ impl PutSmall {
     }
 }
 
-impl Change for PutSmall {
-    type Reply = FileInfo;
-
-    async fn plan(&self, partition: &dyn Partition, usage: &mut Usage) -> Result<Plan<FileInfo>, Refusal> {
-        let row = FileRow {
+impl PutSmall {
+    fn row(&self, partition: &dyn Partition) -> FileRow {
+        FileRow {
             name: self.name.clone(),
             size: u64::try_from(self.data.len()).unwrap_or(u64::MAX),
             sha256: self.sha256,
             modified: partition.now(),
             body: Body::Inline(self.data.to_vec()),
-        };
+        }
+    }
+}
+
+impl Change for PutSmall {
+    type Reply = FileInfo;
+
+    async fn plan(&self, partition: &dyn Partition, usage: &mut Usage) -> Result<Plan<FileInfo>, Refusal> {
+        let row = self.row(partition);
         let (precondition, mut ops) = replace(partition, usage, &row).await?;
         if usage.check(partition.quota_bytes()).is_err() {
             // Uploads that have expired may still be counted.
@@ -54,8 +60,7 @@ impl Change for PutSmall {
     }
 
     async fn applied_before(&self, partition: &dyn Partition) -> Result<FileInfo, Refusal> {
-        // Somebody may have replaced or removed it since; what this call promised did happen.
-        let (row, _) = FileRow::read(partition, &self.name).await?.ok_or(Reason::NotFound)?;
-        Ok(row.info())
+        // Not what is there now: somebody may have replaced or removed it since, and what this call asked for did happen.
+        Ok(self.row(partition).info())
     }
 }
