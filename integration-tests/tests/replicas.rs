@@ -101,6 +101,14 @@ fn replicas_move_and_drained_nodes_empty_while_everything_stays() {
     world.cluster.move_replica(world.group, leader, 3).unwrap();
     world.put("moved");
     world.check();
+    // What the replica that left could open is not what is sealed from now on.
+    let rotated = || {
+        let rows = world.cluster.replicas()?;
+        Ok(rows.iter().all(|row| row.key_generation > 1 && !row.rotating).then_some(()))
+    };
+    wait::until(Duration::from_secs(60), "a new generation of the group's key", rotated).unwrap();
+    world.put("rotated");
+    world.check();
     // The first node is free again: what the drained one holds goes there.
     world.cluster.set_standing(3, NodeStanding::Draining).unwrap();
     let drained = world.cluster.id_at(3).unwrap();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use holdfast_domain::{GroupId, ReplicaDescriptor, ReplicaState};
+use holdfast_domain::{GroupId, Reason, ReplicaDescriptor, ReplicaState};
 use holdfast_proto::node::v1::{Chunk, FetchChunksRequest, peer_client::PeerClient};
 use holdfast_store::segments::ChunkId;
 use tonic::transport::Channel;
@@ -131,8 +131,12 @@ impl Runtime {
         let mut chunks = answer.map_err(|status| failed(status.into()))?.into_inner();
         let mut fetched = 0;
         while let Some(chunk) = chunks.message().await.map_err(|status| failed(status.into()))? {
-            shard.import_chunk(read(chunk).map_err(failed)?).await?;
-            fetched += 1;
+            match shard.import_chunk(read(chunk).map_err(failed)?).await {
+                Ok(()) => fetched += 1,
+                // Its file went meanwhile: no hole any more, which the next look everywhere finds.
+                Err(refusal) if refusal.reason() == Reason::HashMismatch => {}
+                Err(refusal) => return Err(refusal.into()),
+            }
         }
         Ok(fetched)
     }

@@ -1,7 +1,7 @@
 //! Shallow rotation: a new generation of the group's key, and the slot keyrings sealed under it. What a replica that left could open stays
 //! what it was; what is made from now on is not for it.
 
-use holdfast_domain::{GroupDescriptor, KeyGeneration, Reason, ReplicaDescriptor, ReplicaId};
+use holdfast_domain::{GroupDescriptor, KeyGeneration, Reason, ReplicaDescriptor, ReplicaId, ReplicaState};
 use holdfast_proto::registry::v1::ReplicaReport;
 use holdfast_store::{KeyRange, ScanLimit};
 use holdfast_sys_core::Refusal;
@@ -47,7 +47,10 @@ impl Runtime {
         let group = descriptor.group;
         let shard = self.hosted.get(group).ok_or(StepError::NotInMap("a running replica"))?;
         let mut others = Vec::new();
-        for replica in descriptor.replicas.iter().filter(|replica| replica.replica != own) {
+        // Who leaves gets no new key.
+        let stays =
+            |replica: &&ReplicaDescriptor| replica.replica != own && replica.state != ReplicaState::Leaving;
+        for replica in descriptor.replicas.iter().filter(stays) {
             self.check_standing(replica)?;
             others.push(Newcomer::check(&self.keeper, replica.node).await?);
         }
@@ -74,7 +77,10 @@ impl Runtime {
         generation: KeyGeneration,
     ) -> Result<(), StepError> {
         let answers = self.ask_all(descriptor, own, generation.0).await;
-        let all_have_it = answers.iter().all(|(_, said)| said.key_generation >= generation.0);
+        let stays =
+            |id: ReplicaId| descriptor.replica(id).is_some_and(|of| of.state != ReplicaState::Leaving);
+        let mut staying = answers.iter().filter(|(id, _)| stays(*id));
+        let all_have_it = staying.all(|(_, said)| said.key_generation >= generation.0);
         let is_voter = |replica: &&ReplicaDescriptor| {
             replica.replica == own || answers.iter().any(|(id, _)| *id == replica.replica)
         };
