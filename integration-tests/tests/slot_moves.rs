@@ -212,21 +212,16 @@ fn slots_whose_move_is_given_up_stay_or_go_and_serve() {
     let world = World::new();
     let load = world.load(1);
     sleep(Duration::from_secs(2));
-    for round in 0..3u64 {
+    for round in 0..4u64 {
         let to = world.cluster.split(world.group).unwrap();
         // The new group is founded first; then rows move.
         let moving = || !world.cluster.slots().unwrap().slot_moves.is_empty();
         while !moving() {
             sleep(Duration::from_millis(20));
         }
-        sleep(Duration::from_millis(150 * round));
+        sleep(Duration::from_millis(300 * round));
         drop(world.cluster.give_up_slot_move(world.group));
-        let groups = world
-            .cluster
-            .wait_slots("an end", |groups| {
-                groups.iter().any(|row| row.group == world.group) && groups.iter().any(|row| row.group == to)
-            })
-            .unwrap();
+        let groups = world.cluster.wait_slots("an end", |_| true).unwrap();
         if has_slots(&groups, to, 2048) {
             println!("round {round}: too late to give up");
             world.cluster.merge(to, world.group).unwrap();
@@ -235,8 +230,6 @@ fn slots_whose_move_is_given_up_stay_or_go_and_serve() {
             println!("round {round}: given up");
             assert!(has_slots(&groups, world.group, 4096));
             load.everybody_is_served(&world.cluster, Duration::from_secs(20)).unwrap();
-            // Into the group that is there and empty.
-            break;
         }
     }
     println!("{:?}", load.judge(&world.cluster).unwrap());
