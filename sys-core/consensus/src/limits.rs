@@ -93,7 +93,7 @@ pub const MAX_TOLD_STOPS: usize = 64;
 pub const PING_EVERY: Duration = Duration::from_millis(300);
 
 /// How long a ping may take: longer than the longest stall of a disk that was measured, much shorter than patience.
-pub const PING_PATIENCE: Duration = Duration::from_millis(400);
+pub const PING_PATIENCE: Duration = Duration::from_millis(800);
 
 /// How long a process counts as out of reach after a ping that failed, so that its own pings learn of it.
 pub const UNREACHABLE_FOR: Duration = Duration::from_secs(2);
