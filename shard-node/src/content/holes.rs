@@ -36,7 +36,7 @@ impl Default for News {
 }
 
 impl News {
-    /// A file is about to be published.
+    /// A file was published: its rows are there.
     pub(crate) fn file(&self, slot: Slot, file: FileId) {
         let mut news = self.lock();
         if news.files.len() < MAX_NEWS {
@@ -121,15 +121,13 @@ impl ShardGroup {
         for (slot, file) in files {
             let reader = self.state().read();
             match reader.get::<FileRow>(&file_key(*slot, *file))?.map(|row| row.state) {
-                // The news was ahead of the rows.
-                Some(FileState::Staged { .. }) => self.state().news().file(*slot, *file),
                 Some(FileState::Live { chunks }) => {
                     for page in 0..chunks.div_ceil(crate::limits::PAGE_CHUNKS) {
                         let row = reader.get::<PageRow>(&page_key(*slot, *file, page))?;
                         holes.extend(self.absent(row.iter().flat_map(|row| &row.chunks)));
                     }
                 }
-                Some(FileState::Dead) | None => {}
+                Some(FileState::Staged { .. } | FileState::Dead) | None => {}
             }
         }
         Ok(holes)

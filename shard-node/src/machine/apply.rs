@@ -14,7 +14,7 @@ mod outgoing;
 mod records;
 mod rekey;
 
-use holdfast_domain::{Sha256Hash, Slot};
+use holdfast_domain::{FileId, Sha256Hash, Slot};
 use holdfast_store::records::PartitionToken;
 
 use super::{
@@ -35,6 +35,8 @@ pub(super) struct Applying<'a> {
     ordinal: u64,
     /// Whether the running command changes a slot that is handed over.
     moving: bool,
+    /// Files that were published since the last write.
+    published: Vec<(Slot, FileId)>,
 }
 
 /// Why a command is refused; anything else that goes wrong stops the machine.
@@ -56,7 +58,13 @@ fn refuse<T>(outcome: Outcome) -> Result<T, Refused> {
 
 impl<'a> Applying<'a> {
     pub(super) fn new(state: &'a GroupState, prefix: Prefix) -> Self {
-        Self { state, txn: Txn::new(&**state.engine(), prefix), ordinal: 0, moving: false }
+        Self {
+            state,
+            txn: Txn::new(&**state.engine(), prefix),
+            ordinal: 0,
+            moving: false,
+            published: Vec::new(),
+        }
     }
 
     /// Applies one command; `ordinal` is its place in the log.
@@ -103,6 +111,13 @@ impl<'a> Applying<'a> {
             }
             Err(Refused::Broken(error)) => Err(error),
         }
+    }
+
+    /// Writes what was kept. Who looks for a published file's chunks is told when its rows are there, not before.
+    pub(super) fn write(&mut self) -> Result<(), StateError> {
+        self.txn.write()?;
+        self.published.drain(..).for_each(|(slot, file)| self.state.news().file(slot, file));
+        Ok(())
     }
 
     fn activate(&mut self, ranges: &[(Slot, Slot)], epoch: SlotEpoch) -> Result<(), Refused> {

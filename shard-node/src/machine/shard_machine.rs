@@ -39,7 +39,7 @@ impl ShardMachine {
             if applying.txn.is_full() {
                 applying.txn.put(&[], &Progress(ordinal))?;
                 applying.txn.keep();
-                applying.txn.write()?;
+                applying.write()?;
             }
         }
         if let Some(last) = commands.last() {
@@ -48,7 +48,7 @@ impl ShardMachine {
         }
         applying.txn.put_raw(Table::Meta, &[], meta.to_vec().into());
         applying.txn.keep();
-        applying.txn.write()?;
+        applying.write()?;
         Ok(results)
     }
 }

@@ -46,7 +46,7 @@ impl Applying<'_> {
     pub(super) fn live_file(&mut self, batch: &Batch, file: FileId, chunks: u32) -> Result<(), Refused> {
         match self.file(batch, file)? {
             Some(FileState::Staged { .. }) => {
-                self.state.news().file(batch.slot, file);
+                self.published.push((batch.slot, file));
                 self.set_file(batch, file, FileState::Live { chunks })
             }
             _ => refuse(Outcome::Conflict),
