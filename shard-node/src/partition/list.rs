@@ -29,7 +29,11 @@ impl ShardGroup {
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page, Refusal> {
-        let Some(rows) = self.rows(&listing.at)? else { return Ok(Page { rows: Vec::new(), next: None }) };
+        let Some(rows) = self.rows(&listing.at)? else {
+            // No cursor ever came from a home that never wrote.
+            let none = || Refusal::new(Reason::Malformed).because("a cursor of another home");
+            return cursor.map_or(Ok(Page { rows: Vec::new(), next: None }), |_| Err(none()));
+        };
         let key = self.cursor_key(&rows, listing.at.slot)?;
         let from = cursor.map(|cursor| listing.open(&key, cursor)).transpose()?;
         let Scan { prefixes, select, bound_to: _ } = listing.scan;

@@ -1,7 +1,8 @@
 //! Who gets a partition, and what the others are told.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use holdfast_consensus::{Member, Pin};
 use holdfast_domain::{GroupDescriptor, GroupId, MapEpoch, NodeId, Reason, ReplicaId};
 use holdfast_sys_core::{
     Caller,
@@ -147,6 +148,9 @@ async fn a_slot_that_the_map_gives_us_and_that_is_not_active_yet_is_not_ready() 
     )
     .unwrap();
     let raft = node.groups.start(group, ReplicaId(2), state.machine()).await.unwrap();
+    let member = Member { node: NodeId::new([2; 16]), address: "here:1".into(), pin: Pin::Certificate };
+    raft.bootstrap(BTreeMap::from([(ReplicaId(2), member)])).await.unwrap();
+    raft.wait_leading(SOON).await.unwrap();
     let segments = Arc::clone(node.shard.segments());
     let shard = crate::partition::ShardGroup::open(raft, state, segments, node.node.clock.clone());
     node.node.groups.insert(shard);
