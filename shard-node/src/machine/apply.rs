@@ -144,7 +144,7 @@ impl<'a> Applying<'a> {
             MoveCommand::UnfreezeSlots { since } => self.unfreeze_slots(since),
             MoveCommand::PartWithSlots { since } => self.part_with_slots(since),
             MoveCommand::DropRows { rows } => self.drop_rows(&rows),
-            MoveCommand::ForgetSlots { slots } => self.forget_slots(&slots),
+            MoveCommand::ForgetSlots { slots, moves } => self.forget_slots(&slots, moves),
             MoveCommand::PutTransferKey { since, from, slots, generation, sealed, public } => {
                 let phase = IncomingPhase::Prepared;
                 self.put_transfer_key(IncomingRow { since, from, slots, generation, sealed, public, phase })

@@ -31,7 +31,7 @@ pub use self::{
     command::{Batch, ChunkRef, Command, Op, Outcome, Pre, SlotEpoch},
     error::StateError,
     keys::{GroupKeys, KeysClosed},
-    moves::{Fence, FencedSlot, MoveCommand, MovedRow, Position, Rekeyed, SlotRanges},
+    moves::{Fence, FencedSlot, LastMoves, MoveCommand, MovedRow, Position, Rekeyed, SlotRanges},
     state::{Digests, GroupState, StateStats, Taken},
 };
 use self::{layout::Incarnation, shard_machine::ShardMachine};
@@ -43,7 +43,7 @@ pub(crate) use self::{
     moves::slots_of,
     rows::{
         FileRow, FileState, GroupRow, IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow, PageRow,
-        PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus, fingerprint,
+        PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus, fingerprint, last_moves,
     },
     state::Reader,
 };

@@ -10,6 +10,9 @@ use super::{Blob, SlotEpoch, Table, command::TokenBytes};
 /// Inclusive ranges of slots.
 pub type SlotRanges = Vec<(Slot, Slot)>;
 
+/// The last moves out of a group and into it, with whether they are undecided.
+pub type LastMoves = [Option<(MapEpoch, bool)>; 2];
+
 /// A step of a move, in the source's or in the target's log. `since` is the move's id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MoveCommand {
@@ -48,6 +51,8 @@ pub enum MoveCommand {
     ForgetSlots {
         /// Which.
         slots: SlotRanges,
+        /// The group's last moves when that was seen: slots that went later may have rows.
+        moves: LastMoves,
     },
     /// Target: the key to which the source seals the slots' keyrings; or the same key, sealed again under a newer DMK.
     PutTransferKey {

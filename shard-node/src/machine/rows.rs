@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{
     Blob, ChunkRef, SlotEpoch, StateError, Table,
     command::TokenBytes,
-    moves::{Position, SlotRanges},
+    moves::{LastMoves, Position, SlotRanges},
 };
 use crate::limits::MAX_ROW_BYTES;
 
@@ -235,6 +235,11 @@ impl IncomingRow {
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.phase, IncomingPhase::Prepared | IncomingPhase::Importing { .. })
     }
+}
+
+/// What [`super::MoveCommand::ForgetSlots`] compares.
+pub(crate) fn last_moves(outgoing: Option<&OutgoingRow>, incoming: Option<&IncomingRow>) -> LastMoves {
+    [outgoing.map(|row| (row.since, row.is_open())), incoming.map(|row| (row.since, row.is_open()))]
 }
 
 /// Keys that one command changed: numbers of tables, and row keys.

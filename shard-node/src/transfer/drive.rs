@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     groups::{Runtime, report},
-    machine::{Command, IncomingRow, MoveCommand, Outcome, SlotStatus},
+    machine::{Command, IncomingRow, LastMoves, MoveCommand, Outcome, SlotStatus, last_moves},
     partition::ShardGroup,
 };
 
@@ -47,15 +47,12 @@ struct Memory {
     /// Groups with a step under way.
     running: BTreeSet<GroupId>,
     /// Groups that were found tidy, and the last moves that their rows knew then.
-    tidy: BTreeMap<GroupId, Moves>,
+    tidy: BTreeMap<GroupId, LastMoves>,
     /// Since when slots are known to be gone.
     gone: BTreeMap<GroupId, Instant>,
     /// Who led a source when it was asked last.
     leaders: BTreeMap<GroupId, NodeId>,
 }
-
-/// The last moves out of and into a group, and whether they are decided.
-type Moves = [Option<(MapEpoch, bool)>; 2];
 
 /// Makes moves for ever, for groups that this node leads.
 pub async fn keep_moving(runtime: Arc<Runtime>, pace: Pace) {
@@ -170,10 +167,7 @@ impl Mover {
             .blocking(move |shard| {
                 let reader = shard.state().read();
                 let (outgoing, incoming) = (reader.outgoing()?, reader.get::<IncomingRow>(&[])?);
-                let moves: Moves = [
-                    outgoing.as_ref().map(|row| (row.since, row.is_open())),
-                    incoming.as_ref().map(|row| (row.since, row.is_open())),
-                ];
+                let moves = last_moves(outgoing.as_ref(), incoming.as_ref());
                 let (mut stale_keys, mut leftovers) = (false, false);
                 if moves != [None, None] && tidy != Some(moves) {
                     stale_keys = !reader.slots_with(|row| row.stale_key && row.serves(row.epoch))?.is_empty();
@@ -242,8 +236,13 @@ impl Mover {
 
     /// Drops rows that nobody needs, a bounded number a command, and marks their slots as left.
     async fn tidy_up(&self, shard: &Arc<ShardGroup>) -> Result<(), TransferError> {
-        let gone = shard
-            .blocking(|shard| Ok(shard.state().read().slots_with(|row| row.status == SlotStatus::Gone)?))
+        let (gone, moves) = shard
+            .blocking(|shard| {
+                let reader = shard.state().read();
+                let (outgoing, incoming) = (reader.outgoing()?, reader.get::<IncomingRow>(&[])?);
+                let gone = reader.slots_with(|row| row.status == SlotStatus::Gone)?;
+                Ok((gone, last_moves(outgoing.as_ref(), incoming.as_ref())))
+            })
             .await?;
         loop {
             let rows = shard.blocking(|shard| Ok(shard.state().read().leftovers()?)).await?;
@@ -254,7 +253,7 @@ impl Mover {
         }
         let slots: Vec<_> = gone.into_iter().map(|slot| (slot, slot)).collect();
         if !slots.is_empty() {
-            self.log(shard, "forget", MoveCommand::ForgetSlots { slots }).await?;
+            self.log(shard, "forget", MoveCommand::ForgetSlots { slots, moves }).await?;
         }
         self.memory(|memory| memory.gone.remove(&shard.id()));
         Ok(())

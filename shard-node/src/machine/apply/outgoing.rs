@@ -7,8 +7,8 @@ use holdfast_domain::{GroupId, MapEpoch, Slot};
 use super::{
     super::{
         Blob, Outcome, Table, layout,
-        moves::{SlotRanges, TRAVEL, is_proper, slots_of},
-        rows::{OutgoingPhase, OutgoingRow, SlotRow, SlotStatus},
+        moves::{LastMoves, SlotRanges, TRAVEL, is_proper, slots_of},
+        rows::{IncomingRow, OutgoingPhase, OutgoingRow, SlotRow, SlotStatus, last_moves},
     },
     Applying, Refused, refuse,
 };
@@ -114,9 +114,13 @@ impl Applying<'_> {
         Ok(())
     }
 
-    pub(super) fn forget_slots(&mut self, ranges: &[(Slot, Slot)]) -> Result<(), Refused> {
+    pub(super) fn forget_slots(&mut self, ranges: &[(Slot, Slot)], moves: LastMoves) -> Result<(), Refused> {
         if !is_proper(ranges) {
             return refuse(Outcome::Malformed);
+        }
+        let (outgoing, incoming) = (self.txn.get::<OutgoingRow>(&[])?, self.txn.get::<IncomingRow>(&[])?);
+        if moves != last_moves(outgoing.as_ref(), incoming.as_ref()) {
+            return refuse(Outcome::Conflict);
         }
         for slot in slots_of(ranges) {
             let key = layout::slot(slot);

@@ -20,9 +20,9 @@ use proptest::{
 
 use super::support::*;
 use crate::machine::{
-    Batch, Blob, Command, Fence, FencedSlot, IncomingPhase, IncomingRow, MoveCommand, MovedRow, Op, Outcome,
-    OutgoingPhase, OutgoingRow, Position, Rekeyed, Row as _, SlotEpoch, SlotKeyringRow, SlotRow, SlotStatus,
-    Table, fingerprint, partition_key, slot_key, slots_of, travel::Pulled,
+    Batch, Blob, Command, Fence, FencedSlot, IncomingPhase, IncomingRow, LastMoves, MoveCommand, MovedRow,
+    Op, Outcome, OutgoingPhase, OutgoingRow, Position, Rekeyed, Row as _, SlotEpoch, SlotKeyringRow, SlotRow,
+    SlotStatus, Table, fingerprint, last_moves, partition_key, slot_key, slots_of, travel::Pulled,
 };
 
 /// What a protocol without one of its rules would do: the model must notice.
@@ -119,6 +119,12 @@ impl World {
     fn incoming(&self) -> Option<IncomingRow> {
         let row = self.groups[1 - self.source].state.read().get::<IncomingRow>(&[]).unwrap();
         row.filter(|row| row.since == self.since)
+    }
+
+    fn last_moves(&self, group: usize) -> LastMoves {
+        let reader = self.groups[group].state.read();
+        let incoming = reader.get::<IncomingRow>(&[]).unwrap();
+        last_moves(reader.outgoing().unwrap().as_ref(), incoming.as_ref())
     }
 
     fn serving(&self) -> Option<(usize, SlotRow)> {
@@ -380,7 +386,8 @@ impl World {
             assert_eq!(self.propose(group, MoveCommand::DropRows { rows }), Outcome::Applied);
         }
         let slots = vec![(slot(), slot())];
-        assert_eq!(self.propose(group, MoveCommand::ForgetSlots { slots }), Outcome::Applied);
+        let moves = self.last_moves(group);
+        assert_eq!(self.propose(group, MoveCommand::ForgetSlots { slots, moves }), Outcome::Applied);
     }
 
     /// What must hold after every step.
@@ -532,6 +539,29 @@ fn a_target_that_lacks_a_record_does_not_activate() {
 }
 
 #[test]
+fn what_was_seen_before_a_slot_went_does_not_forget_its_rows() {
+    let mut world = World::new(&shared_engine(), Flaw::None);
+    world.step(&Step::Write { id: 1, name: 1, delete: false }).unwrap();
+    let give_up = |world: &mut World| {
+        while world.outgoing().is_none() {
+            world.drive(100).unwrap();
+        }
+        // Some rows come.
+        world.drive(100).unwrap();
+        world.give_up = true;
+        world.drive(100).unwrap();
+    };
+    give_up(&mut world);
+    world.drive(100).unwrap();
+    let is_forget = |of: &&(usize, Command)| matches!(of.1, Command::Move(MoveCommand::ForgetSlots { .. }));
+    let (group, late) = world.proposed.iter().rfind(is_forget).cloned().unwrap();
+    give_up(&mut world);
+    assert_eq!(world.slot_row(group).unwrap().status, SlotStatus::Gone);
+    assert_eq!(world.groups[group].apply(&late), Outcome::Conflict);
+    assert_eq!(world.slot_row(group).unwrap().status, SlotStatus::Gone);
+}
+
+#[test]
 fn a_slot_that_left_is_never_taken_for_a_new_one() {
     let mut world = World::new(&shared_engine(), Flaw::None);
     world.step(&Step::Write { id: 1, name: 1, delete: false }).unwrap();
@@ -567,7 +597,7 @@ pub(super) fn frozen() -> impl Iterator<Item = MoveCommand> {
         MoveCommand::UnfreezeSlots { since },
         MoveCommand::PartWithSlots { since },
         MoveCommand::DropRows { rows: vec![(6, vec![1].into())] },
-        MoveCommand::ForgetSlots { slots: slots.clone() },
+        MoveCommand::ForgetSlots { slots: slots.clone(), moves: [Some((since, true)), None] },
         MoveCommand::PutTransferKey {
             since,
             from,
