@@ -270,7 +270,6 @@ fn main() {
     if hibernate {
         until("every group sleeps", || {
             let asleep: Vec<u64> = nodes.iter_mut().map(|node| node.ask("sleeping")).collect();
-            println!("asleep: {asleep:?}");
             asleep.iter().all(|asleep| *asleep == u64::from(groups))
         });
     }

@@ -246,6 +246,17 @@ impl Group {
         self.wait_for(patience, |status| (status.snapshot >= Some(applied)).then_some(())).await
     }
 
+    /// Purges the whole log behind the last snapshot, what is kept for late followers too: nobody is to replay it any more.
+    ///
+    /// # Errors
+    /// See [`WaitError`].
+    pub async fn purge_now(&self, patience: Duration) -> Result<(), WaitError> {
+        let group = self.id();
+        let Some(snapshot) = self.status().snapshot else { return Ok(()) };
+        self.0.raft().trigger().purge_log(snapshot).await.map_err(|_| WaitError::Stopped { group })?;
+        self.wait_for(patience, |status| (status.purged >= Some(snapshot)).then_some(())).await
+    }
+
     /// The latest status.
     pub fn status(&self) -> GroupStatus {
         self.0.status().borrow().clone()

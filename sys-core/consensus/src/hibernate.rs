@@ -135,7 +135,7 @@ impl Replica {
             return None;
         }
         let (peer, link) = self.peers().path(leader)?;
-        let pong = link.ping(limits::SLEEP_PATIENCE / 2).await.ok()?;
+        let pong = self.liveness().meet(peer, &link).await?;
         if pong.deaf || !equal() {
             return None;
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::liveness::{Liveness, holds};
@@ -27,20 +28,26 @@ pub(crate) async fn run(
     let look_every = (quiet / 4).clamp(limits::PING_EVERY / 4, Duration::from_secs(1));
     let mut look = interval(look_every);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let falling = Arc::new(Semaphore::new(1));
     loop {
         tokio::select! {
             () = closed(&mut closing) => return,
-            _ = look.tick() => {
-                for replica in replicas(&hosted) {
-                    let rests = !replica.sleep().is_asleep() && replica.sleep().quiet_for() >= quiet;
-                    if rests && replica.hibernates() && replica.leads() {
-                        tokio::spawn(replica.try_to_sleep());
-                    }
-                }
-            }
+            _ = look.tick() => if let Ok(one) = falling.clone().try_acquire_owned() {
+                let quiet: Vec<_> = replicas(&hosted).into_iter().filter(|replica| may_sleep(replica, quiet)).collect();
+                tokio::spawn(async move {
+                    let attempts = quiet.into_iter().map(Replica::try_to_sleep);
+                    futures::stream::iter(attempts).buffer_unordered(limits::MAX_FALLING_ASLEEP).collect::<()>().await;
+                    drop(one);
+                });
+            },
             _ = beat.tick() => ping_all(&hosted, &liveness).await,
         }
     }
+}
+
+fn may_sleep(replica: &Replica, quiet: Duration) -> bool {
+    let sleep = replica.sleep();
+    !sleep.is_asleep() && sleep.quiet_for() >= quiet && replica.hibernates() && replica.leads()
 }
 
 async fn closed(closing: &mut watch::Receiver<bool>) {

@@ -98,8 +98,11 @@ pub const PING_PATIENCE: Duration = Duration::from_millis(800);
 /// How long a process counts as out of reach after a ping that failed, so that its own pings learn of it.
 pub const UNREACHABLE_FOR: Duration = Duration::from_secs(2);
 
-/// How long a leader waits for its followers to agree to sleep.
-pub const SLEEP_PATIENCE: Duration = Duration::from_millis(500);
+/// How long a leader waits for its followers to agree to sleep: they hear no heartbeat meanwhile.
+pub const SLEEP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Groups of a process that fall asleep at the same time.
+pub const MAX_FALLING_ASLEEP: usize = 8;
 
 /// Members whose acknowledgements are remembered: those of a group before and after all of them were replaced.
 pub const MAX_FLOORS: usize = 2 * MAX_MEMBERS;

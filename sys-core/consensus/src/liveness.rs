@@ -10,6 +10,7 @@ use holdfast_domain::GroupId;
 use tokio::time::Instant;
 
 use crate::freshness::random_number;
+use crate::net::Link;
 use crate::net::wire::{Life, Pong};
 use crate::{PeerId, limits};
 
@@ -24,6 +25,8 @@ struct Told {
     stops: u64,
     stopped: VecDeque<u32>,
     unreachable: BTreeMap<PeerId, Instant>,
+    /// The latest answers, for groups that fall asleep together.
+    answered: BTreeMap<PeerId, (Instant, Pong)>,
 }
 
 impl Liveness {
@@ -63,6 +66,20 @@ impl Liveness {
     /// Whether pings reach a peer, as far as any were tried.
     pub(crate) fn reaches(&self, peer: PeerId) -> bool {
         !self.lock().unreachable(peer)
+    }
+
+    /// Asks a peer, unless it answered just now.
+    pub(crate) async fn meet(&self, peer: PeerId, link: &Link) -> Option<Pong> {
+        let known = self.lock().answered.get(&peer).cloned();
+        if let Some((at, pong)) = known
+            && at.elapsed() < limits::PING_EVERY
+        {
+            return Some(pong);
+        }
+        let asked = Instant::now();
+        let pong = link.ping(limits::PING_PATIENCE).await.ok()?;
+        self.lock().answered.insert(peer, (asked, pong.clone()));
+        Some(pong)
     }
 
     /// What the last pings said.
