@@ -72,6 +72,7 @@ pub struct Memory {
     put_off: BTreeMap<(GroupId, ReplicaId), facts::PutOff>,
     upkeep: BTreeMap<GroupId, upkeep::Done>,
     faults: BTreeMap<(GroupId, ReplicaId), String>,
+    failures: BTreeMap<(GroupId, ReplicaId), u32>,
     doubts: BTreeMap<(GroupId, ReplicaId), String>,
 }
 
@@ -123,6 +124,9 @@ pub enum StepError {
     /// The disk holds an earlier replica of the group, which is deleted first.
     #[error("the disk still holds an earlier replica of group {0}")]
     FormerReplica(GroupId),
+    /// The replica stopped by itself.
+    #[error("the replica of group {0} stopped by itself")]
+    Stopped(GroupId),
     /// A blocking step was interrupted.
     #[error("interrupted by the end of the process")]
     Interrupted,

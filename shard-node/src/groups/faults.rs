@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdfast_consensus::StartError;
+use holdfast_consensus::{Role, StartError};
 use holdfast_domain::{GroupDescriptor, GroupId, ReplicaId, ReplicaState};
 use holdfast_proto::registry::v1::ReplicaReport;
 
@@ -10,6 +10,9 @@ use super::{Runtime, StepError, report::report};
 
 /// How long a voter may take to lead instead.
 const LEAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Starts of a replica that fails each time.
+const MAX_FAILURES: u32 = 3;
 
 impl Runtime {
     /// From now on the replica is not to be believed.
@@ -55,6 +58,31 @@ impl Runtime {
         let memory = self.memory();
         let known = memory.faults.get(&(group, replica)).or_else(|| memory.doubts.get(&(group, replica)));
         known.cloned().unwrap_or_default()
+    }
+
+    /// Whether a replica stopped by itself: its state or its disk failed.
+    pub(super) fn has_failed(&self, group: GroupId) -> bool {
+        self.hosted.get(group).is_some_and(|shard| shard.raft().status().role == Role::Stopped)
+    }
+
+    /// Puts a replica that stopped by itself away, to be started again. One that stops over and over is not worth it where there are
+    /// others.
+    pub(super) async fn put_away(&self, group: GroupId, replica: ReplicaId) {
+        tracing::error!(%group, %replica, "the replica stopped by itself; it is started again");
+        if let Some(shard) = self.hosted.remove(group) {
+            shard.state().keys().close();
+        }
+        self.consensus.stop(group).await;
+        let failures = {
+            let mut memory = self.memory();
+            let failures = memory.failures.entry((group, replica)).or_default();
+            *failures += 1;
+            *failures
+        };
+        let others = self.descriptor(group).is_ok_and(|group| group.voters().any(|of| of.replica != replica));
+        if failures >= MAX_FAILURES && others {
+            self.condemn(group, replica, "it stops by itself over and over");
+        }
     }
 
     /// Remembers what says that a replica cannot be started any more.

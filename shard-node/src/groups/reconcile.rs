@@ -16,6 +16,8 @@ use super::{
 
 /// Groups are looked at this often, also without news: Raft's own changes and other nodes' progress are none.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long what was reported may take to come back.
+const NEWS: Duration = Duration::from_secs(1);
 /// Steps in a row before the others' turn.
 const STEPS_AT_ONCE: usize = 16;
 
@@ -68,6 +70,9 @@ impl Runtime {
             return true;
         }
         let Some((descriptor, own)) = self.own(group) else { return false };
+        if self.has_failed(group) {
+            return true;
+        }
         if self.wants_replacement(&descriptor, own) {
             return self.is_due(group, own);
         }
@@ -95,6 +100,12 @@ impl Runtime {
         }
         for _ in 0..STEPS_AT_ONCE {
             let Some((descriptor, own)) = self.own(group) else { return };
+            if self.has_failed(group) {
+                self.put_away(group, own).await;
+                let failed: Result<(), _> = Err(StepError::Stopped(group));
+                self.note(group, own, "running", failed);
+                return;
+            }
             if self.wants_replacement(&descriptor, own) {
                 let asked = self.ask_for_replacement(group, own).await;
                 self.note(group, own, "replacement", asked);
@@ -108,7 +119,13 @@ impl Runtime {
                 break;
             }
             let name = format!("{step:?}");
+            let mut news = self.view.clone();
+            news.mark_unchanged();
             let taken = self.take(step, (group, own)).await;
+            if taken.is_ok() && step.is_report() {
+                // What was reported comes back as a map; until then it would be reported again.
+                drop(tokio::time::timeout(NEWS, news.changed()).await);
+            }
             if self.note(group, about, &name, taken).is_none() {
                 break;
             }

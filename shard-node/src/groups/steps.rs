@@ -16,6 +16,11 @@ const LEAD_PATIENCE: Duration = Duration::from_secs(5);
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Step {
+    /// Whether it changes the map.
+    pub(super) const fn is_report(self) -> bool {
+        matches!(self, Self::Found | Self::ReportLost | Self::ReportPromoted(_) | Self::ReportRemoved(_))
+    }
+
     /// The other replica that a step is about.
     pub(super) const fn about(self) -> Option<ReplicaId> {
         match self {

@@ -20,6 +20,9 @@ const RETIRE: Duration = Duration::from_secs(10);
 /// How long a snapshot may take.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long a purge may take; it waits for followers that read what is to go.
+const PURGE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// What need not be done again.
 #[derive(Debug, Default)]
 pub(super) struct Done {
@@ -148,6 +151,8 @@ impl Runtime {
             return Ok(());
         }
         shard.raft().snapshot_now(SNAPSHOT_PATIENCE).await?;
+        // A newcomer must not be fed what it has no key for.
+        shard.raft().purge_now(PURGE_PATIENCE).await?;
         for generation in old {
             custody::retire(&self.keeper.member, shard.id(), generation)?;
             keys.retire(generation).map_err(custody::CustodyError::Generation)?;
