@@ -281,10 +281,10 @@ fn list(app: &App, rows: &[NodeRow]) -> Result<(), Failure> {
     app.output.print(human, || json!({ "nodes": rows.iter().map(one).collect::<Vec<_>>() }))
 }
 
-/// `serving`, or what is wrong with it.
+/// `serving`, or what is wrong with it. Only nodes are used for replicas.
 fn state_of(row: &NodeRow) -> String {
     let marks = [(row.banned, "banned"), (row.lost, "lost")].into_iter().filter(|(is, _)| *is);
-    let said = Some(row.standing.as_str()).filter(|standing| !standing.is_empty());
+    let said = Some(row.standing.as_str()).filter(|_| row.role == NodeRole::Node);
     said.into_iter().chain(marks.map(|(_, mark)| mark)).collect::<Vec<_>>().join(", ")
 }
 
