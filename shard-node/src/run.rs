@@ -135,7 +135,6 @@ fn known_view(member: &Member, map_key: &P256Public) -> anyhow::Result<View> {
         // What was wanted then may be done: that is the registry's to repeat.
         drops: BTreeSet::new(),
         rotations: BTreeMap::new(),
-        ..View::default()
     })
 }
 
