@@ -25,6 +25,9 @@ pub(crate) struct Cli {
     /// How long each measurement goes on.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
+    /// How many clients at once, for the parts that load the cluster with several numbers of them.
+    #[arg(long, value_name = "N", num_args = 1.., value_parser = clap::value_parser!(u16).range(1..=1000))]
+    clients: Vec<u16>,
     /// Name the parts and end.
     #[arg(long)]
     list: bool,
@@ -68,7 +71,8 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
     }
     let parts = chosen(&cli.only)?;
     silent_logs()?;
-    let mut setting = Setting::new(Duration::from_secs(cli.seconds), &cli.folder)?;
+    let clients = cli.clients.iter().copied().map(usize::from).collect();
+    let mut setting = Setting::new(Duration::from_secs(cli.seconds), clients, &cli.folder)?;
     let figures = measure(&parts, &mut setting, cli.output)?;
     if cli.output == Output::Json {
         output::json(&figures)?;

@@ -11,11 +11,9 @@ pub const MAX_BATCH_ITEMS: usize = 1024;
 /// How long a command id is remembered.
 pub const DEDUP_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Most command ids remembered for one partition; older ones go first.
-pub const MAX_DEDUP_PER_PARTITION: u32 = 10_000;
-
-/// Expired command ids that one command sweeps: more than it adds, so that the rest shrinks.
-pub const DEDUP_SWEEP: usize = 2;
+/// Most command ids remembered in one of a partition's 256 buckets; older ones go first. Ten thousand commands a day put 39 into each on the
+/// average, and 80 into one once in ten billion days.
+pub const DEDUP_BUCKET: usize = 80;
 
 /// Tries of a command whose decision was overtaken, before the caller is told.
 pub const COMMIT_TRIES: u32 = 3;
@@ -70,10 +68,10 @@ pub const COMPACTIONS_PER_ROUND: usize = 4;
 pub const MAX_CONTENT_BYTES: u64 = 256 * 1024 * 1024 * 1024;
 
 /// Chunks that no command names are left alone this long: they may be ahead of the command that names them.
+pub const ORPHAN_GRACE_MS: u64 = 60 * 60 * 1000;
+
 /// Pause before the first round of housekeeping: a start has more urgent things to do.
 pub const MAINTENANCE_DELAY: Duration = Duration::from_secs(2);
-
-pub const ORPHAN_GRACE_MS: u64 = 60 * 60 * 1000;
 
 /// Pause between two rounds of housekeeping.
 pub const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);

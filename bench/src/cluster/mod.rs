@@ -12,6 +12,9 @@ pub(crate) use account::Account;
 
 use crate::output;
 
+/// Replicas of a group.
+const REPLICAS: u32 = 3;
+
 /// The processes, and the clients that were registered so far.
 pub(crate) struct Running {
     /// Voters, nodes and their TPMs.
@@ -30,10 +33,15 @@ impl Running {
         Ok(Self { cluster, runtime: runtime()?, accounts: Vec::new() })
     }
 
-    /// Founds one whose single group has this many replicas, each on a node of its own.
-    pub(crate) fn replicated(folder: &Path, replicas: usize) -> anyhow::Result<Self> {
-        let cluster = Cluster::start(folder, 1, replicas)?;
-        cluster.create_groups(1)?;
+    /// Founds one of this many nodes with one group of three replicas.
+    pub(crate) fn replicated(folder: &Path, nodes: usize) -> anyhow::Result<Self> {
+        Self::of(folder, nodes, 1)
+    }
+
+    /// Founds one of this many nodes and groups, three replicas each.
+    pub(crate) fn of(folder: &Path, nodes: usize, groups: usize) -> anyhow::Result<Self> {
+        let cluster = Cluster::start(folder, 1, nodes)?;
+        cluster.create_groups_of(u32::try_from(groups).context("too many groups")?, REPLICAS)?;
         Ok(Self { cluster, runtime: runtime()?, accounts: Vec::new() })
     }
 

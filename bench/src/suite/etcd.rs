@@ -63,7 +63,7 @@ pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
     let etcd = Etcd::start(&folder.join("etcd"), &runtime)?;
     let nodes = running.cluster.nodes.iter().map(|node| node.process_id()).collect::<Result<Vec<_>, _>>()?;
     let mut figures = Vec::new();
-    for clients in CLIENTS {
+    for clients in setting.clients(&CLIENTS) {
         let accounts = running.accounts(clients)?.get(..clients).context("too few clients")?;
         let ours = runtime.block_on(Side::ours(accounts))?;
         let theirs = runtime.block_on(Side::etcd(&etcd, clients))?;

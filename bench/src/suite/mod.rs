@@ -6,6 +6,7 @@ mod footprint;
 mod join_cost;
 mod joins;
 mod listing;
+mod replication;
 mod request_layer;
 mod resolves;
 mod sealing;
@@ -90,6 +91,12 @@ pub(crate) const PARTS: &[Part] = &[
     },
     Part { name: "transfers", about: "large files there and back", run: transfers::run, by_default: true },
     Part {
+        name: "replication",
+        about: "dead leaders, moves of replicas and slots, more nodes",
+        run: replication::run,
+        by_default: false,
+    },
+    Part {
         name: "etcd",
         about: "three nodes beside three members of etcd",
         run: etcd::run,
@@ -101,6 +108,8 @@ pub(crate) const PARTS: &[Part] = &[
 pub(crate) struct Setting {
     /// How long one measurement goes on.
     pub(crate) span: Duration,
+    /// Clients at once, if the caller says how many.
+    clients: Vec<usize>,
     /// Started for the first part that needs it. Before the folder, which is removed at the end.
     cluster: Option<Running>,
     /// For files.
@@ -109,11 +118,16 @@ pub(crate) struct Setting {
 
 impl Setting {
     /// Makes a folder below `parent`.
-    pub(crate) fn new(span: Duration, parent: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(span: Duration, clients: Vec<usize>, parent: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
         let folder = TempDir::with_prefix_in("bench-", parent)
             .with_context(|| format!("making a folder in {}", parent.display()))?;
-        Ok(Self { span, cluster: None, folder })
+        Ok(Self { span, clients, cluster: None, folder })
+    }
+
+    /// How many clients load the cluster, one number after the other.
+    pub(crate) fn clients(&self, usual: &[usize]) -> Vec<usize> {
+        if self.clients.is_empty() { usual.to_vec() } else { self.clients.clone() }
     }
 
     /// One voter and one node with one group, as processes.

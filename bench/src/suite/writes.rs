@@ -24,7 +24,7 @@ const CLIENTS: [usize; 3] = [1, 16, 64];
 pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
     let (span, folder) = (setting.span, setting.folder().to_owned());
     let mut figures = Vec::new();
-    for clients in CLIENTS {
+    for clients in setting.clients(&CLIENTS) {
         let running = setting.cluster()?;
         let runtime = running.runtime.handle().clone();
         let accounts = running.accounts(clients)?.get(..clients).context("too few clients")?;
@@ -40,15 +40,34 @@ pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// The same where groups have several replicas.
+pub(super) async fn to_leaders(
+    accounts: &[Account],
+    span: std::time::Duration,
+) -> anyhow::Result<load::Load> {
+    let mut connections = Vec::new();
+    for account in accounts {
+        connections.push((account, account.connect_to_leader().await?));
+    }
+    load_of(&connections, span).await
+}
+
 async fn write(accounts: &[Account], span: std::time::Duration) -> anyhow::Result<load::Load> {
     let mut connections = Vec::new();
     for account in accounts {
         connections.push((account, account.connect().await?));
     }
+    load_of(&connections, span).await
+}
+
+async fn load_of(
+    connections: &[(&Account, FilesClient<Channel>)],
+    span: std::time::Duration,
+) -> anyhow::Result<load::Load> {
     let data = Bytes::from(vec![7; BYTES]);
     let sha256 = Bytes::copy_from_slice(&sha256(&data));
     let count = AtomicU64::new(0);
-    load::run(accounts.len(), span, |client| {
+    load::run(connections.len(), span, |client| {
         let (connection, data, sha256) = (connections.get(client), data.clone(), sha256.clone());
         let number = count.fetch_add(1, Ordering::Relaxed);
         async move {

@@ -3,7 +3,7 @@
 use holdfast_domain::{CommandId, Reason};
 use holdfast_sys_core::{
     Refusal,
-    module::{CommitOutcome, Op, Partition, Precondition},
+    module::{CommitOutcome, Op, Partition, Precondition, ToChange},
 };
 
 use crate::{
@@ -39,6 +39,17 @@ pub(crate) enum Plan<Reply> {
     Nothing(Reply),
 }
 
+/// A change of the usage with it.
+async fn planned<C: Change>(partition: &dyn Partition, change: &C) -> Result<Plan<C::Reply>, Refusal> {
+    let (mut usage, unchanged) = Usage::read(partition).await?;
+    let mut plan = change.plan(partition, &mut usage).await?;
+    if let Plan::Commit { preconditions, ops, .. } = &mut plan {
+        preconditions.push(unchanged);
+        ops.push(usage.put()?);
+    }
+    Ok(plan)
+}
+
 /// Makes a change.
 ///
 /// # Errors
@@ -52,13 +63,14 @@ pub(crate) async fn transact<C: Change>(
     let _turn = home.turn.lock().await;
     let mut pause = RETRY_PAUSE;
     for _ in 0..MAX_TRIES {
-        let (mut usage, unchanged) = Usage::read(partition).await?;
-        let (mut preconditions, mut ops, reply) = match change.plan(partition, &mut usage).await? {
-            Plan::Commit { preconditions, ops, reply } => (preconditions, ops, reply),
-            Plan::Nothing(reply) => return Ok(reply),
+        let (preconditions, ops, reply) = match planned(&ToChange(partition), change).await {
+            Ok(Plan::Commit { preconditions, ops, reply }) => (preconditions, ops, reply),
+            // No commit will say whether it was so.
+            _ => match planned(partition, change).await? {
+                Plan::Commit { preconditions, ops, reply } => (preconditions, ops, reply),
+                Plan::Nothing(reply) => return Ok(reply),
+            },
         };
-        preconditions.push(unchanged);
-        ops.push(usage.put()?);
         match partition.commit(command, preconditions, ops).await? {
             CommitOutcome::Applied => return Ok(reply),
             CommitOutcome::Duplicate => return change.applied_before(partition).await,

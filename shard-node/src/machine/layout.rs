@@ -33,10 +33,6 @@ pub(crate) enum Table {
     Records,
     /// Command ids that were applied.
     Dedup,
-    /// Their order of age.
-    DedupOrder,
-    /// Where that order begins and ends.
-    DedupRing,
     /// Files.
     Files,
     /// Manifest pages.
@@ -51,7 +47,7 @@ pub(crate) enum Table {
 
 impl Table {
     /// In the order of their numbers.
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 13] = [
         Self::Meta,
         Self::Progress,
         Self::Group,
@@ -60,8 +56,6 @@ impl Table {
         Self::PartitionKeyrings,
         Self::Records,
         Self::Dedup,
-        Self::DedupOrder,
-        Self::DedupRing,
         Self::Files,
         Self::Pages,
         Self::Outgoing,
@@ -79,13 +73,11 @@ impl Table {
             Self::PartitionKeyrings => 5,
             Self::Records => 6,
             Self::Dedup => 7,
-            Self::DedupOrder => 8,
-            Self::DedupRing => 9,
-            Self::Files => 10,
-            Self::Pages => 11,
-            Self::Outgoing => 12,
-            Self::Incoming => 13,
-            Self::Feed => 14,
+            Self::Files => 8,
+            Self::Pages => 9,
+            Self::Outgoing => 10,
+            Self::Incoming => 11,
+            Self::Feed => 12,
         }
     }
 
@@ -174,12 +166,12 @@ pub(crate) fn partition(slot: Slot, partition: PartitionToken) -> Vec<u8> {
     [slot.number().to_be_bytes().as_slice(), &partition.0].concat()
 }
 
+/// The bucket of a command id.
 pub(crate) fn dedup(slot: Slot, partition: PartitionToken, id: CommandId) -> Vec<u8> {
-    [slot.number().to_be_bytes().as_slice(), &partition.0, id.as_bytes()].concat()
-}
-
-pub(crate) fn dedup_order(slot: Slot, partition: PartitionToken, number: u64) -> Vec<u8> {
-    [slot.number().to_be_bytes().as_slice(), &partition.0, &number.to_be_bytes()].concat()
+    // Any bytes would do where they are a hash; this (FNV-1a) spreads ids that somebody counts up, too.
+    let mix = |mixed: u32, byte: &u8| (mixed ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    let [bucket, ..] = id.as_bytes().iter().fold(0x811c_9dc5, mix).to_be_bytes();
+    [slot.number().to_be_bytes().as_slice(), &partition.0, &[bucket]].concat()
 }
 
 pub(crate) fn file(slot: Slot, file: FileId) -> Vec<u8> {
@@ -232,7 +224,7 @@ mod tests {
         for (number, table) in (0..).zip(Table::ALL) {
             assert_eq!((table.number(), Table::from_number(number)), (number, Some(table)));
         }
-        assert_eq!(Table::from_number(15), None);
+        assert_eq!(Table::from_number(13), None);
     }
 
     #[test]

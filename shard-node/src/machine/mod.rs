@@ -42,8 +42,8 @@ pub(crate) use self::{
     },
     moves::slots_of,
     rows::{
-        FileRow, FileState, GroupRow, IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow, PageRow,
-        PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus, fingerprint, last_moves,
+        DedupRow, FileRow, FileState, GroupRow, IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow,
+        PageRow, PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus, fingerprint, last_moves,
     },
     state::Reader,
 };

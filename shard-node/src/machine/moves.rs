@@ -193,16 +193,8 @@ pub struct FencedSlot {
 }
 
 /// What travels, in this order: keys before what they open.
-pub(crate) const TRAVEL: [Table; 8] = [
-    Table::SlotKeyrings,
-    Table::PartitionKeyrings,
-    Table::Records,
-    Table::Dedup,
-    Table::DedupOrder,
-    Table::DedupRing,
-    Table::Files,
-    Table::Pages,
-];
+pub(crate) const TRAVEL: [Table; 6] =
+    [Table::SlotKeyrings, Table::PartitionKeyrings, Table::Records, Table::Dedup, Table::Files, Table::Pages];
 
 /// Every slot of the ranges.
 pub(crate) fn slots_of(ranges: &[(Slot, Slot)]) -> impl Iterator<Item = Slot> {

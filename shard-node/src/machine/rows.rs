@@ -39,8 +39,6 @@ rows! {
     SlotKeyringRow in SlotKeyrings;
     PartitionKeyringRow in PartitionKeyrings;
     DedupRow in Dedup;
-    DedupOrderRow in DedupOrder;
-    DedupRing in DedupRing;
     FileRow in Files;
     PageRow in Pages;
     OutgoingRow in Outgoing;
@@ -127,24 +125,16 @@ pub(crate) struct PartitionKeyringRow {
     pub(crate) sealed: Blob,
 }
 
-/// A command id that was applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Command ids of one bucket that were applied, oldest first, with their times.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct DedupRow {
-    pub(crate) at: UnixMs,
+    pub(crate) ids: Vec<(CommandId, UnixMs)>,
 }
 
-/// The same, by age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DedupOrderRow {
-    pub(crate) id: CommandId,
-    pub(crate) at: UnixMs,
-}
-
-/// Numbers of the oldest and of the next command id of a partition; without gaps in between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct DedupRing {
-    pub(crate) oldest: u64,
-    pub(crate) next: u64,
+impl DedupRow {
+    pub(crate) fn has(&self, id: CommandId) -> bool {
+        self.ids.iter().any(|(seen, _)| *seen == id)
+    }
 }
 
 /// One file.
@@ -285,9 +275,8 @@ mod tests {
         frozen(&SlotRow { status: SlotStatus::Frozen, ..slot }, next());
         frozen(&SlotKeyringRow { generation: KeyGeneration(2), sealed: vec![1, 2].into() }, next());
         frozen(&PartitionKeyringRow { min_generation: KeyGeneration(2), sealed: vec![3].into() }, next());
-        frozen(&DedupRow { at: UnixMs(300) }, next());
-        frozen(&DedupOrderRow { id: CommandId::new([4; 16]), at: UnixMs(300) }, next());
-        frozen(&DedupRing { oldest: 5, next: 300 }, next());
+        let seen = |number| (CommandId::new([number; 16]), UnixMs(300));
+        frozen(&DedupRow { ids: vec![seen(4), seen(5)] }, next());
         let state = FileState::Staged { expires: UnixMs(300), upload_row: vec![6].into() };
         frozen(&FileRow { partition: [7; 16], state }, next());
         frozen(&FileRow { partition: [7; 16], state: FileState::Live { chunks: 300 } }, next());
@@ -325,9 +314,9 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_rows_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
-            let _ = (Progress::decode(&bytes), GroupRow::decode(&bytes), SlotRow::decode(&bytes), DedupRing::decode(&bytes));
+            let _ = (Progress::decode(&bytes), GroupRow::decode(&bytes), SlotRow::decode(&bytes));
             let _ = (SlotKeyringRow::decode(&bytes), PartitionKeyringRow::decode(&bytes), DedupRow::decode(&bytes));
-            let _ = (DedupOrderRow::decode(&bytes), FileRow::decode(&bytes), PageRow::decode(&bytes));
+            let _ = (FileRow::decode(&bytes), PageRow::decode(&bytes));
             let _ = (OutgoingRow::decode(&bytes), IncomingRow::decode(&bytes), FeedRow::decode(&bytes));
         }
     }

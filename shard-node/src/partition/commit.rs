@@ -7,8 +7,9 @@ use holdfast_sys_core::{errors::Refusal, module::CommitOutcome};
 
 use super::{
     ShardGroup,
-    decide::{Decision, Wanted},
+    decide::{Decision, Started, Wanted},
     homes::HomeRef,
+    shard::outcome,
 };
 use crate::{
     limits::COMMIT_TRIES,
@@ -20,6 +21,49 @@ impl ShardGroup {
         wanted.check()?;
         self.spread_uploads(&at, &wanted.ops).await?;
         let wanted = Arc::new(wanted);
+        if wanted.is_of_records() {
+            self.commit_among_others(at, wanted).await
+        } else {
+            self.commit_alone(at, wanted).await
+        }
+    }
+
+    /// Many of these are on their way at once.
+    async fn commit_among_others(&self, at: HomeRef, wanted: Arc<Wanted>) -> Result<CommitOutcome, Refusal> {
+        let lane = self.lane(at.slot);
+        for _ in 0..=COMMIT_TRIES {
+            let term = self.term()?;
+            let among = lane.among().await;
+            let started = {
+                let wanted = Arc::clone(&wanted);
+                self.quick(move |shard| shard.start(term, &at, &wanted)).await?
+            };
+            match started {
+                Started::Over(outcome) => return Ok(outcome),
+                // It ended without a word: what became of it is in the state.
+                Started::Same(ended) => drop(ended.await),
+                Started::NoKeyring => {
+                    drop(among);
+                    let _writer = self.writer(at.slot).await;
+                    self.ensure_home(term, at).await?;
+                }
+                Started::Running(flight, pending) => {
+                    let outcome = outcome(pending).await?;
+                    if outcome == Outcome::Applied {
+                        flight.applied();
+                        return Ok(CommitOutcome::Applied);
+                    }
+                    drop(flight);
+                    if let Verdict::Final(outcome) = verdict(outcome)? {
+                        return Ok(outcome);
+                    }
+                }
+            }
+        }
+        Err(Refusal::new(Reason::Conflict).because("overtaken too often"))
+    }
+
+    async fn commit_alone(&self, at: HomeRef, wanted: Arc<Wanted>) -> Result<CommitOutcome, Refusal> {
         let _writer = self.writer(at.slot).await;
         for _ in 0..COMMIT_TRIES {
             let term = self.term()?;

@@ -1,25 +1,28 @@
 //! From what a module wants to what goes into the log: names become tokens, values are sealed, versions are drawn.
 //!
-//! Runs with the slot's turn, on a state that has everything this replica's term began with.
+//! Runs on a state that has everything this replica's term began with, and on what is on its way.
 
+use holdfast_consensus::Pending;
 use holdfast_domain::{CommandId, PolicyEpoch, Reason, UnixMs};
 use holdfast_keys::aead::NonceBatch;
 use holdfast_store::records::{Head, RecordKey, RecordVersion, RowKind};
 use holdfast_sys_core::{
     errors::Refusal,
     limits::{MAX_COMMIT_OPS, MAX_VALUE_BYTES},
-    module::{Op, Precondition, RowVersion},
+    module::{CommitOutcome, Op, Precondition, RowVersion},
 };
+use tokio::sync::oneshot;
 
 use super::{
     ShardGroup,
     homes::HomeRef,
+    lane::{Ahead, Flight},
     refusals,
     rows::{Found, HomeRows},
 };
 use crate::{
     limits::COMMIT_HEADROOM_BYTES,
-    machine::{self, Batch, Blob, GroupRow, Pre, SlotRow, slot_key},
+    machine::{self, Batch, Blob, Command, GroupRow, Pre, SlotRow, slot_key},
 };
 
 /// A command of a module.
@@ -38,6 +41,18 @@ pub(crate) enum Decision {
     Conflict,
     /// Commit these, one after another; the last is the command itself, the others only prepare it and may be repeated.
     Propose { ahead: Vec<Batch>, last: Batch },
+}
+
+/// What became of a command that was decided among others.
+pub(super) enum Started {
+    /// Nothing is to be done.
+    Over(CommitOutcome),
+    /// The home must get its keyrings first.
+    NoKeyring,
+    /// An earlier try of it is on its way, until then.
+    Same(oneshot::Receiver<()>),
+    /// It is on its way.
+    Running(Flight, Pending),
 }
 
 /// A precondition that does not hold ends the decision.
@@ -59,6 +74,11 @@ impl From<machine::StateError> for Stop {
 }
 
 impl Wanted {
+    /// Whether it changes nothing but records: those can be decided while others are on their way.
+    pub(super) fn is_of_records(&self) -> bool {
+        self.ops.iter().all(|op| matches!(op, Op::Put { .. } | Op::Delete(_)))
+    }
+
     /// # Errors
     /// `Malformed` beyond the limits.
     pub(super) fn check(&self) -> Result<(), Refusal> {
@@ -84,24 +104,63 @@ impl ShardGroup {
         refusals::segments(self.segments().require_room(COMMIT_HEADROOM_BYTES))
     }
 
-    /// Decides a command. Blocks.
+    /// Decides a command with nothing on its way. Blocks.
     pub(super) fn decide(&self, at: &HomeRef, wanted: &Wanted) -> Result<Decision, Refusal> {
         self.require_room(wanted)?;
         let Some(rows) = self.rows(at)? else {
             return Err(Refusal::new(Reason::Internal).because("the home has no keyring"));
         };
-        if rows.seen(&rows.codec().scope(RowKind::PRIMARY), wanted.id)? {
-            return Ok(Decision::Duplicate);
+        Ok(self.decide_on(&rows, at, wanted)?.0)
+    }
+
+    /// Decides a command of records among others, and hands it to the log. Blocks.
+    pub(super) fn start(&self, term: u64, at: &HomeRef, wanted: &Wanted) -> Result<Started, Refusal> {
+        self.require_room(wanted)?;
+        let lane = self.lane(at.slot);
+        let mut ahead = lane.ahead(term);
+        if let Some(ended) = ahead.same(wanted.id) {
+            return Ok(Started::Same(ended));
         }
-        match self.deciding(&rows, at, wanted.id).and_then(|mut deciding| {
+        let decided = {
+            let Some(rows) = self.rows(at)? else { return Ok(Started::NoKeyring) };
+            let rows = HomeRows { ahead: Some(&ahead), ..rows };
+            self.decide_on(&rows, at, wanted)?
+        };
+        let (batch, high_water) = match decided {
+            (Decision::Duplicate, _) => return Ok(Started::Over(CommitOutcome::Duplicate)),
+            (Decision::Conflict, _) => return Ok(Started::Over(CommitOutcome::Conflict)),
+            (Decision::Propose { ahead: _, last }, high_water) => (last, high_water),
+        };
+        let command = Command::Batch(batch);
+        let pending = self.submit(term, &command)?;
+        let Command::Batch(batch) = command else { return Err(Refusal::new(Reason::Internal)) };
+        Ok(Started::Running(ahead.add(&lane, &batch, high_water), pending))
+    }
+
+    /// With the highest version that was drawn.
+    fn decide_on(
+        &self,
+        rows: &HomeRows<'_>,
+        at: &HomeRef,
+        wanted: &Wanted,
+    ) -> Result<(Decision, u64), Refusal> {
+        let scope = rows.codec().scope(RowKind::PRIMARY);
+        let seen = || rows.seen(&scope, wanted.id);
+        if seen()? {
+            return Ok((Decision::Duplicate, 0));
+        }
+        match self.deciding(rows, at, wanted.id).and_then(|mut deciding| {
             deciding.preconditions(&wanted.preconditions)?;
             for op in &wanted.ops {
                 deciding.op(op)?;
             }
-            Ok(deciding.finish())
+            let high_water = deciding.version;
+            Ok((deciding.finish(), high_water))
         }) {
-            Ok(decision) => Ok(decision),
-            Err(Stop::Conflict) => Ok(Decision::Conflict),
+            Ok(decided) => Ok(decided),
+            // An earlier try, given up and applied only just now, may be what is in the way of this one.
+            Err(Stop::Conflict) if seen()? => Ok((Decision::Duplicate, 0)),
+            Err(Stop::Conflict) => Ok((Decision::Conflict, 0)),
             Err(Stop::Refused(refusal)) => Err(refusal),
         }
     }
@@ -121,7 +180,7 @@ impl ShardGroup {
             shard: self,
             rows,
             now: self.clock().now(),
-            version: slot.high_water,
+            version: rows.ahead.map_or(0, Ahead::high_water).max(slot.high_water),
             ahead: Vec::new(),
             batch: empty(at, rows, id, &slot, policy, self.clock().now()),
         })

@@ -18,7 +18,13 @@ use holdfast_sys_core::{
     },
 };
 
-use super::{NodeHost, ShardGroup, cursor::Listing, decide::Wanted, homes::HomeRef, rows::module_row};
+use super::{
+    NodeHost, ShardGroup,
+    cursor::Listing,
+    decide::Wanted,
+    homes::HomeRef,
+    rows::{HomeRows, module_row},
+};
 
 pub(super) struct HomePartition {
     pub(super) node: Arc<NodeHost>,
@@ -41,14 +47,17 @@ impl HomePartition {
         &self,
         job: impl FnOnce(&ShardGroup, &HomeRef) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        self.refresh().await?;
+        self.look(job).await
+    }
+
+    /// Makes this replica as fresh as the caller wants it.
+    async fn refresh(&self) -> Result<(), Refusal> {
         let fresh = match self.route.freshness {
             Freshness::Newest => false,
             Freshness::Within(within) => self.shard.is_fresh(within),
         };
-        if !fresh {
-            self.shard.confirm().await?;
-        }
-        self.look(job).await
+        if fresh { Ok(()) } else { self.shard.confirm().await }
     }
 
     /// A read of what only the leader knows: how far uploads are.
@@ -67,10 +76,17 @@ impl HomePartition {
         job: impl FnOnce(&ShardGroup, &HomeRef) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         let at = self.at;
-        let looked = self.shard.blocking(move |shard| match shard.serves(at.slot)? {
-            true => job(shard, &at),
-            false => Err(Reason::WrongGroup.into()),
-        });
+        let looked = self.shard.blocking(move |shard| where_served(shard, &at, job));
+        looked.await.map_err(|refusal| self.explained(refusal))
+    }
+
+    /// The same for a job of some rows.
+    async fn glance<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&ShardGroup, &HomeRef) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let at = self.at;
+        let looked = self.shard.quick(move |shard| where_served(shard, &at, job));
         looked.await.map_err(|refusal| self.explained(refusal))
     }
 
@@ -106,9 +122,26 @@ impl Partition for HomePartition {
     }
 
     async fn get(&self, key: &RecordKey) -> Result<Option<Row>, Refusal> {
+        self.refresh().await?;
         let key = key.clone();
-        self.read(move |shard, at| {
+        self.glance(move |shard, at| {
             let Some(rows) = shard.rows(at)? else { return Ok(None) };
+            let found = rows.get(RowKind::PRIMARY, key.components())?;
+            found.map(|(found, opened)| module_row(&found, opened)).transpose()
+        })
+        .await
+    }
+
+    /// Without asking a majority: what is committed on condition of it asks one.
+    async fn get_to_change(&self, key: &RecordKey) -> Result<Option<Row>, Refusal> {
+        self.require_newest()?;
+        self.shard.lead().await?;
+        let key = key.clone();
+        self.glance(move |shard, at| {
+            let lane = shard.lane(at.slot);
+            let ahead = lane.ahead(shard.term()?);
+            let Some(rows) = shard.rows(at)? else { return Ok(None) };
+            let rows = HomeRows { ahead: Some(&ahead), ..rows };
             let found = rows.get(RowKind::PRIMARY, key.components())?;
             found.map(|(found, opened)| module_row(&found, opened)).transpose()
         })
@@ -126,7 +159,8 @@ impl Partition for HomePartition {
     }
 
     async fn seen(&self, command: CommandId) -> Result<bool, Refusal> {
-        self.read(move |shard, at| {
+        self.refresh().await?;
+        self.glance(move |shard, at| {
             let Some(rows) = shard.rows(at)? else { return Ok(false) };
             Ok(rows.seen(&rows.codec().scope(RowKind::PRIMARY), command)?)
         })
@@ -166,4 +200,12 @@ impl Partition for HomePartition {
         };
         Ok(source.over(Arc::clone(&self.shard)))
     }
+}
+
+fn where_served<T>(
+    shard: &ShardGroup,
+    at: &HomeRef,
+    job: impl FnOnce(&ShardGroup, &HomeRef) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    if shard.serves(at.slot)? { job(shard, at) } else { Err(Reason::WrongGroup.into()) }
 }

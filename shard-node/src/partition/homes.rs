@@ -76,7 +76,7 @@ impl ShardGroup {
     pub(super) async fn ensure_home(&self, term: u64, at: HomeRef) -> Result<(), Refusal> {
         // Two steps at most, and each may be overtaken.
         for _ in 0..2 * COMMIT_TRIES {
-            let Some(command) = self.blocking(move |shard| shard.next_keyring(&at)).await? else {
+            let Some(command) = self.quick(move |shard| shard.next_keyring(&at)).await? else {
                 return Ok(());
             };
             match self.propose(term, &command).await? {

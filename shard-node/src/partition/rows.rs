@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use holdfast_domain::CommandId;
 use holdfast_store::records::{OpenedRecord, RecordCodec, RecordKey, RecordScope, RowKind, StoredRecord};
 use holdfast_sys_core::{
@@ -12,14 +13,17 @@ use holdfast_sys_core::{
 use super::{
     ShardGroup,
     homes::{HomeRef, OpenHome},
+    lane::Ahead,
     refusals,
 };
-use crate::machine::{Reader, StateError, Table, dedup_key};
+use crate::machine::{DedupRow, Reader, StateError, Table, dedup_key};
 
 /// A home's rows at the moment. Blocking; never held across an await.
 pub(crate) struct HomeRows<'a> {
     pub(crate) reader: Reader<'a>,
     pub(crate) home: Arc<OpenHome>,
+    /// What is on its way counts as there, for decisions.
+    pub(super) ahead: Option<&'a Ahead>,
 }
 
 /// A record that is there.
@@ -40,7 +44,7 @@ impl ShardGroup {
     pub(crate) fn rows(&self, at: &HomeRef) -> Result<Option<HomeRows<'_>>, Refusal> {
         let reader = self.state().read();
         let home = self.open_home(&reader, at)?;
-        Ok(home.map(|home| HomeRows { reader, home }))
+        Ok(home.map(|home| HomeRows { reader, home, ahead: None }))
     }
 }
 
@@ -54,12 +58,19 @@ impl HomeRows<'_> {
         let keys = self.codec().keys(kind, name, b"").map_err(refusals::record)?;
         let keys: Vec<_> = keys.into_iter().map(|versioned| versioned.key).collect();
         for key in &keys {
-            if let Some(value) = self.reader.get_raw(Table::Records, key.as_bytes())? {
+            if let Some(value) = self.record(key)? {
                 let stored = StoredRecord::parse(value).map_err(|error| refusals::record(error.into()))?;
                 return Ok(Located { found: Some(Found { key: key.clone(), stored }), keys });
             }
         }
         Ok(Located { keys, found: None })
+    }
+
+    fn record(&self, key: &RecordKey) -> Result<Option<Bytes>, StateError> {
+        match self.ahead.and_then(|ahead| ahead.row(key.as_bytes())) {
+            Some(row) => Ok(row),
+            None => self.reader.get_raw(Table::Records, key.as_bytes()),
+        }
     }
 
     /// A record by name.
@@ -79,7 +90,8 @@ impl HomeRows<'_> {
 
     /// Whether a command id was applied.
     pub(crate) fn seen(&self, scope: &RecordScope, id: CommandId) -> Result<bool, StateError> {
-        Ok(self.reader.get_raw(Table::Dedup, &dedup_key(scope.slot, scope.partition, id))?.is_some())
+        let row = self.reader.get::<DedupRow>(&dedup_key(scope.slot, scope.partition, id))?;
+        Ok(row.is_some_and(|row| row.has(id)))
     }
 }
 

@@ -1,21 +1,26 @@
 //! A running replica of a group with its data.
 //!
-//! Writers of one slot take turns, so that every decision sees all earlier writes and versions are drawn in order. What a
-//! dropped or timed-out writer left in the log may still overtake the next: then `apply` refuses and the decision is made again.
+//! Writers of one slot decide one after the other in its [lane](super::lane). What a dropped or timed-out writer left in the log may
+//! still overtake the next: then `apply` refuses and the decision is made again.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use holdfast_consensus::Group;
+use holdfast_consensus::{Group, Pending};
 use holdfast_domain::{GroupDescriptor, GroupId, Reason, ReplicaId, Slot};
 use holdfast_store::SegmentStore;
 use holdfast_sys_core::{clock::Clock, errors::Refusal};
-use tokio::sync::OwnedMutexGuard;
 
-use super::{doubt::Doubt, homes::HomeCache, refusals};
+use super::{
+    doubt::Doubt,
+    homes::HomeCache,
+    lane::{Lane, Writer},
+    pace::Pace,
+    refusals,
+};
 use crate::{
     content::{Holes, Others, StagedFiles},
     limits::{COMMIT_PATIENCE, LEADER_PATIENCE, READ_PATIENCE, SLOTS_AT_ONCE},
@@ -30,17 +35,14 @@ pub struct ShardGroup {
     state: Arc<GroupState>,
     segments: Arc<SegmentStore>,
     clock: Clock,
-    writers: Mutex<BTreeMap<Slot, Arc<tokio::sync::Mutex<()>>>>,
+    /// One a slot at most.
+    lanes: Mutex<BTreeMap<Slot, Arc<Lane>>>,
+    pace: Pace,
     pub(super) homes: HomeCache,
     pub(crate) staged: StagedFiles,
     pub(crate) holes: Holes,
     pub(crate) others: Others,
     pub(crate) doubt: Doubt,
-}
-
-/// The right to decide for a slot.
-pub(crate) struct Writer {
-    _turn: OwnedMutexGuard<()>,
 }
 
 impl ShardGroup {
@@ -53,7 +55,8 @@ impl ShardGroup {
             state,
             segments,
             clock,
-            writers: Mutex::default(),
+            lanes: Mutex::default(),
+            pace: Pace::default(),
             homes,
             staged,
             holes,
@@ -151,6 +154,9 @@ impl ShardGroup {
     /// # Errors
     /// `NotLeader` with the one that leads, or `NoQuorum`.
     pub(crate) async fn lead(&self) -> Result<(), Refusal> {
+        if self.leads() {
+            return Ok(());
+        }
         let mut status = self.raft.watch();
         let settled = async {
             loop {
@@ -168,26 +174,27 @@ impl ShardGroup {
 
     /// What a caller is told who wants what only the leader has.
     pub(crate) fn not_leading(&self) -> Refusal {
-        let status = self.raft.status();
-        let elsewhere = status.leader.filter(|leader| *leader != self.replica());
-        match elsewhere.and_then(|leader| status.membership.members.get(&leader)) {
-            Some(leader) => Refusal::not_leader(leader.node),
+        let elsewhere = self.raft.leader().filter(|leader| leader.replica != self.replica());
+        match elsewhere.and_then(|leader| leader.node) {
+            Some(node) => Refusal::not_leader(node),
             None => Refusal::new(Reason::NoQuorum).because("nobody is known to lead"),
         }
     }
 
     /// Whether this replica has everything that was committed this long ago.
-    pub(crate) fn is_fresh(&self, _within: Duration) -> bool {
-        false
+    pub(crate) fn is_fresh(&self, within: Duration) -> bool {
+        self.raft.fresh_within(within).is_ok()
     }
 
     /// Commits a command that was decided in `term`.
     pub(crate) async fn propose(&self, term: u64, command: &Command) -> Result<Outcome, Refusal> {
+        outcome(self.submit(term, command)?).await
+    }
+
+    /// Hands a command that was decided in `term` to the log: commands get there in the order of these calls.
+    pub(super) fn submit(&self, term: u64, command: &Command) -> Result<Pending, Refusal> {
         let bytes = command.encode().map_err(|error| refusals::because(Reason::Malformed, &error))?;
-        // Given up on here, it may still be applied later: the command's id tells the next try.
-        let applied = tokio::time::timeout(COMMIT_PATIENCE, self.raft.propose_in_term(term, bytes)).await;
-        let applied = applied.map_err(|_| no_majority())?.map_err(refusals::propose)?;
-        Outcome::decode(&applied.result).map_err(refusals::codec)
+        self.raft.submit_in_term(term, bytes).map_err(refusals::propose)
     }
 
     /// Makes the following reads linearizable.
@@ -196,13 +203,29 @@ impl ShardGroup {
         confirmed.map_err(|_| no_majority())?.map(drop).map_err(refusals::read)
     }
 
-    /// Waits for the right to decide for a slot.
+    /// Where a slot's commands are decided.
+    pub(super) fn lane(&self, slot: Slot) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lanes.entry(slot).or_default())
+    }
+
+    /// Waits for the right to decide for a slot with nothing on its way.
     pub(crate) async fn writer(&self, slot: Slot) -> Writer {
-        let turn = {
-            let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(writers.entry(slot).or_default())
+        self.lane(slot).alone().await
+    }
+
+    /// Runs what takes microseconds, unless the engine must wait for the disk.
+    pub(super) async fn quick<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Self) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let timed = |shard: &Self| {
+            let start = Instant::now();
+            let result = job(shard);
+            shard.pace.took(start.elapsed());
+            result
         };
-        Writer { _turn: turn.lock_owned().await }
+        if self.pace.is_quick() { timed(self) } else { self.blocking(timed).await }
     }
 
     /// Runs what blocks on the disk.
@@ -216,6 +239,14 @@ impl ShardGroup {
             Err(error) => Err(refusals::because(Reason::Internal, &error)),
         }
     }
+}
+
+/// What became of a command.
+pub(super) async fn outcome(pending: Pending) -> Result<Outcome, Refusal> {
+    // Given up on here, it may still be applied later: the command's id tells the next try.
+    let applied = tokio::time::timeout(COMMIT_PATIENCE, pending.applied()).await;
+    let applied = applied.map_err(|_| no_majority())?.map_err(refusals::propose)?;
+    Outcome::decode(&applied.result).map_err(refusals::codec)
 }
 
 fn no_majority() -> Refusal {

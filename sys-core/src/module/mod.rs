@@ -11,6 +11,7 @@ mod key;
 mod partition;
 mod record;
 mod scan;
+mod to_change;
 
 pub use content::{
     CHUNK_BYTES, CHUNK_BYTES_U64, Content, ContentId, MAX_UPLOAD_TAG_BYTES, UPLOAD_TTL_MS, Upload, UploadSpec,
@@ -20,3 +21,4 @@ pub use key::{KeyError, MAX_COMPONENT_BYTES, MAX_COMPONENTS, RecordKey};
 pub use partition::Partition;
 pub use record::{CommitOutcome, Cursor, Op, Page, Precondition, Row, RowVersion};
 pub use scan::{Scan, Select};
+pub use to_change::ToChange;

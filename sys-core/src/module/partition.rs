@@ -31,10 +31,19 @@ pub trait Partition: Send + Sync {
     /// The store's refusals; a record that does not exist is `None`.
     async fn get(&self, key: &RecordKey) -> Result<Option<Row>, Refusal>;
 
+    /// One record, for a change that is committed on condition of what was read: what this node knows now, without asking anybody. Others may
+    /// be ahead of it, and what it knows may yet fail to come about; then the commit is a conflict. Nothing else may follow from it.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    async fn get_to_change(&self, key: &RecordKey) -> Result<Option<Row>, Refusal> {
+        self.get(key).await
+    }
+
     /// Records under a prefix, at most `limit` a page (the store may give fewer).
     ///
     /// # Errors
-    /// `Malformed` for a cursor of another caller, listing or node, and the store's refusals.
+    /// `Malformed` for a cursor of another caller or listing, and the store's refusals.
     async fn list(&self, prefix: &RecordKey, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal> {
         self.scan(&Scan::all(prefix.clone()), cursor, limit).await
     }
@@ -43,7 +52,7 @@ pub trait Partition: Send + Sync {
     /// [`limits::MAX_SCAN_VISITS`](crate::limits::MAX_SCAN_VISITS) visited for it.
     ///
     /// # Errors
-    /// `Malformed` for a cursor of another caller, scan or node, the selection's refusals and the store's.
+    /// `Malformed` for a cursor of another caller or scan, the selection's refusals and the store's.
     async fn scan(&self, scan: &Scan, cursor: Option<&Cursor>, limit: usize) -> Result<Page, Refusal>;
 
     /// Whether a command with this id was applied within the last 24 h.

@@ -8,7 +8,7 @@ use super::{
     Entity, QueryError, RowChange, RowKey, Rows, Table,
     binding::Binding,
     bound::Bound,
-    change::{Change, NewRow, Step},
+    change::{Change, NewRow, Reading, Step},
 };
 use crate::{
     limits::{CHANGE_RETRY_PAUSE, MAX_CHANGE_TRIES, MAX_COMMIT_OPS},
@@ -117,7 +117,11 @@ impl Batch {
     pub async fn commit(self) -> Result<Committed, QueryError> {
         let mut pause = CHANGE_RETRY_PAUSE;
         for _ in 0..MAX_CHANGE_TRIES {
-            match self.attempt().await {
+            let attempt = match self.attempt(Reading::ToChange).await {
+                Err(error) if error.is_about_rows() => self.attempt(Reading::Newest).await,
+                attempt => attempt,
+            };
+            match attempt {
                 Ok(CommitOutcome::Applied) => return Ok(Committed::Applied),
                 Ok(CommitOutcome::Duplicate) => return Ok(Committed::Duplicate),
                 Ok(CommitOutcome::Conflict) => tokio::time::sleep(pause).await,
@@ -133,8 +137,9 @@ impl Batch {
     }
 
     /// Reads what is there, decides, commits on condition that it is still there.
-    async fn attempt(&self) -> Result<CommitOutcome, QueryError> {
-        let planned = futures::future::try_join_all(self.changes.iter().map(Change::plan)).await?;
+    async fn attempt(&self, reading: Reading) -> Result<CommitOutcome, QueryError> {
+        let plans = self.changes.iter().map(|change| change.plan(reading));
+        let planned = futures::future::try_join_all(plans).await?;
         let (mut preconditions, mut ops) = (Vec::new(), Vec::new());
         for plan in planned {
             preconditions.push(plan.precondition);

@@ -31,6 +31,15 @@ pub(super) enum Step {
     Require(RowVersion),
 }
 
+/// What a change is planned on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// What this node knows: enough for a change that is committed, as its commit says whether it was so.
+    ToChange,
+    /// What holds: for a refusal.
+    Newest,
+}
+
 /// One row of a batch.
 pub(super) struct Change {
     pub(super) bound: Arc<Bound>,
@@ -67,8 +76,8 @@ impl NewRow {
 
 impl Change {
     /// Reads the row and decides.
-    pub(super) async fn plan(&self) -> Result<Planned, QueryError> {
-        let old = self.old().await?;
+    pub(super) async fn plan(&self, reading: Reading) -> Result<Planned, QueryError> {
+        let old = self.old(reading).await?;
         let table = self.bound.names.table();
         match (&self.step, old) {
             (_, Old::Hidden) | (Step::Replace(..) | Step::Delete | Step::Require(_), Old::Nothing) => {
@@ -99,10 +108,13 @@ impl Change {
         }
     }
 
-    async fn old(&self) -> Result<Old, QueryError> {
-        let Some(row) = self.bound.binding.partition.get(&self.record).await? else {
-            return Ok(Old::Nothing);
+    async fn old(&self, reading: Reading) -> Result<Old, QueryError> {
+        let partition = &self.bound.binding.partition;
+        let row = match reading {
+            Reading::ToChange => partition.get_to_change(&self.record).await?,
+            Reading::Newest => partition.get(&self.record).await?,
         };
+        let Some(row) = row else { return Ok(Old::Nothing) };
         Ok(self.bound.see(row)?.map_or(Old::Hidden, Old::Row))
     }
 

@@ -13,7 +13,7 @@ use super::{
         Blob, Outcome, SlotEpoch, StateError, Table, layout,
         moves::{Fence, FencedSlot, MovedRow, Position, TRAVEL, is_proper, slots_of},
         rows::{
-            DedupOrderRow, DedupRing, DedupRow, FileRow, GroupRow, IncomingPhase, IncomingRow, PageRow,
+            DedupRow, FileRow, GroupRow, IncomingPhase, IncomingRow, PageRow,
             PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus,
         },
     },
@@ -243,8 +243,6 @@ fn decodes(table: Table, value: &[u8]) -> bool {
         Table::SlotKeyrings => SlotKeyringRow::decode(value).is_ok(),
         Table::PartitionKeyrings => PartitionKeyringRow::decode(value).is_ok(),
         Table::Dedup => DedupRow::decode(value).is_ok(),
-        Table::DedupOrder => DedupOrderRow::decode(value).is_ok(),
-        Table::DedupRing => DedupRing::decode(value).is_ok(),
         Table::Files => FileRow::decode(value).is_ok(),
         Table::Pages => PageRow::decode(value).is_ok(),
         _ => false,

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 
 use super::support::*;
 use crate::{
-    limits::{DEDUP_TTL_MS, MAX_DEDUP_PER_PARTITION},
+    limits::{DEDUP_BUCKET, DEDUP_TTL_MS},
     machine::{
-        Batch, ChunkRef, Command, FileRow, FileState, Op, Outcome, PageRow, Pre, SlotEpoch, Table, dedup_key,
-        file_key, page_key,
+        Batch, ChunkRef, Command, DedupRow, FileRow, FileState, Op, Outcome, PageRow, Pre, SlotEpoch, Table,
+        dedup_key, file_key, page_key,
     },
 };
 
@@ -105,37 +105,30 @@ fn a_keyring_is_replaced_only_by_who_saw_the_present_one() {
 fn command_ids_are_forgotten_by_age_and_number_only() {
     let dir = tempfile::tempdir().unwrap();
     let mut replica = Replica::ready(&engine(dir.path()));
-    let id = |number: u32| {
+    let row_key = |id| dedup_key(slot(), holdfast_store::records::PartitionToken(PARTITION), id);
+    // All but the first are in one bucket.
+    let numbered = |number: u32| {
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&number.to_be_bytes());
         CommandId::new(bytes)
     };
-    let numbered =
-        |number, at| Command::Batch(Batch { id: id(number), at: UnixMs(at), ..batch(0, vec![], vec![]) });
-    let many: Vec<_> = (0..=MAX_DEDUP_PER_PARTITION + 1).map(|number| numbered(number, 1)).collect();
-    assert!(
-        many.chunks(2_000)
-            .all(|some| replica.apply_all(some).iter().all(|outcome| *outcome == Outcome::Applied))
-    );
-    let remembers = |replica: &Replica, number| {
-        let partition = holdfast_store::records::PartitionToken(PARTITION);
-        replica
-            .state
-            .read()
-            .get_raw(Table::Dedup, &dedup_key(slot(), partition, id(number)))
-            .unwrap()
-            .is_some()
+    let elsewhere = numbered(1);
+    let other = (2..).map(numbered).find(|id| row_key(*id) != row_key(elsewhere)).unwrap();
+    let same: Vec<_> = (2..).map(numbered).filter(|id| row_key(*id) == row_key(other)).take(201).collect();
+    let id = |number: u8| same[usize::from(number)];
+    let with = |id, at| Command::Batch(Batch { id, at: UnixMs(at), ..batch(0, vec![], vec![]) });
+    let last = u8::try_from(DEDUP_BUCKET).unwrap() + 1;
+    let many: Vec<_> = (0..=last).map(id).chain([elsewhere]).map(|id| with(id, 1)).collect();
+    assert!(replica.apply_all(&many).iter().all(|outcome| *outcome == Outcome::Applied));
+    let remembers = |replica: &Replica, id| {
+        let row = replica.state.read().get::<DedupRow>(&row_key(id)).unwrap();
+        row.is_some_and(|row| row.has(id))
     };
-    assert!(!remembers(&replica, 0) && !remembers(&replica, 1) && remembers(&replica, 2));
-    assert_eq!(replica.apply(&numbered(2, 1)), Outcome::Duplicate);
-    // Half of the old ones go with each new one.
-    replica.apply(&numbered(50_000, 1 + DEDUP_TTL_MS));
-    assert!(
-        !remembers(&replica, 2)
-            && !remembers(&replica, 3)
-            && remembers(&replica, 4)
-            && remembers(&replica, 50_000)
-    );
+    assert!(!remembers(&replica, id(0)) && !remembers(&replica, id(1)));
+    assert!((2..=last).map(id).chain([elsewhere]).all(|id| remembers(&replica, id)));
+    assert_eq!(replica.apply(&with(id(2), 1)), Outcome::Duplicate);
+    assert_eq!(replica.apply(&with(id(200), 1 + DEDUP_TTL_MS)), Outcome::Applied);
+    assert!(!remembers(&replica, id(last)) && remembers(&replica, id(200)) && remembers(&replica, elsewhere));
 }
 
 #[test]
