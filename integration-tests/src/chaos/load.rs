@@ -162,19 +162,27 @@ impl Load {
         Worker { shared, number: u32::MAX, account, files, draw: Draw::new(0), calls: 0 }
     }
 
-    /// Lets the clients end their calls, reads what there is at last, and judges all that they saw.
+    /// Lets the clients end their calls.
     ///
     /// # Errors
-    /// Something was lost, is there unasked, or cannot be explained; or not everything can be read.
-    pub fn judge(mut self, cluster: &Cluster) -> anyhow::Result<Counts> {
+    /// One of them panicked.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let clients = std::mem::take(&mut self.clients);
         self.runtime.block_on(async {
             for client in clients {
                 client.await.context("a client of the load")?;
             }
-            anyhow::Ok(())
-        })?;
+            Ok(())
+        })
+    }
+
+    /// Reads what there is after the last call, and judges all that the clients saw.
+    ///
+    /// # Errors
+    /// Something was lost, is there unasked, or cannot be explained; or not everything can be read.
+    pub fn judge(mut self, cluster: &Cluster) -> anyhow::Result<Counts> {
+        self.stop()?;
         let mut found = BTreeMap::new();
         for account in &self.accounts {
             let client = self.open(cluster, account)?;

@@ -37,6 +37,8 @@ pub(super) struct Replica {
     state: String,
     fault: String,
     missing_chunks: u64,
+    lag: u64,
+    records: u64,
     heard_ms_ago: u64,
 }
 
@@ -47,6 +49,12 @@ impl Group {
             && self.leader.is_some()
             && self.replicas.len() == replicas
             && self.replicas.iter().all(Replica::is_sound)
+    }
+
+    /// Whether all replicas are as far as each other and count as many records.
+    pub(super) fn is_even(&self) -> bool {
+        let records = self.replicas.first().map_or(0, |replica| replica.records);
+        self.replicas.iter().all(|replica| replica.lag == 0 && replica.records == records)
     }
 
     /// A group without slots is on its way out, or waits to be filled.
@@ -89,6 +97,8 @@ impl Cluster {
             state: replica.state.clone(),
             fault: replica.fault.clone(),
             missing_chunks: replica.missing_chunks,
+            lag: replica.lag,
+            records: replica.records,
             heard_ms_ago: replica.heard_ms_ago,
         });
         let (replicas, leader) = (replicas.collect(), node(&row.leader));

@@ -13,7 +13,10 @@ use holdfast_faults::{
     draw::Draw,
 };
 
-use super::load::{Counts, Load};
+use super::{
+    load::{Counts, Load},
+    rows::Group,
+};
 use crate::{
     cluster::{Cluster, Role, Server},
     wait,
@@ -280,8 +283,14 @@ impl Stage {
     /// # Errors
     /// What they saw cannot be, or the cluster does not become whole.
     pub fn judge(mut self) -> anyhow::Result<Counts> {
+        let mut load = self.load.take().context("no load")?;
+        load.stop()?;
         self.wait_healthy()?;
-        let load = self.load.take().context("no load")?;
+        let even = wait::until(HEAL, "replicas that are equal", || {
+            let rows = self.cluster.group_rows()?;
+            if rows.iter().all(Group::is_even) { Ok(Some(())) } else { bail!("{rows:?}") }
+        });
+        even?;
         load.judge(&self.cluster)
     }
 }
