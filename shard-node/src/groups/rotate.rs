@@ -10,10 +10,10 @@ use super::{Runtime, StepError, report::report};
 use crate::{
     custody::{self, CustodyError, Newcomer},
     machine::{
-        Command, Outcome, Row as _, SlotKeyringRow, SlotRow, SlotStatus, StateError, Table, fingerprint,
-        slot_key, slot_of,
+        Command, IncomingRow, Outcome, Row as _, SlotKeyringRow, SlotRow, SlotStatus, StateError, Table,
+        fingerprint, slot_key, slot_of,
     },
-    partition::ShardGroup,
+    partition::{ShardGroup, refusals},
 };
 
 /// Slot keyrings that are sealed anew by commands in flight at once.
@@ -133,13 +133,18 @@ fn stale_keyrings(shard: &ShardGroup) -> Result<Vec<Command>, Refusal> {
             break;
         }
     }
+    drop(reader);
+    let transfer_key = crate::transfer::resealed_transfer_key(shard);
+    stale.extend(transfer_key.map_err(|error| refusals::because(Reason::Internal, &error))?);
     Ok(stale)
 }
 
 /// The oldest generation that anything in the state is sealed under. Blocks.
 pub(super) fn oldest_key_in_use(shard: &ShardGroup) -> Result<Option<KeyGeneration>, Refusal> {
-    let page = shard.state().read().scan(Table::SlotKeyrings, &KeyRange::all(), ScanLimit::MAX)?;
+    let reader = shard.state().read();
+    let page = reader.scan(Table::SlotKeyrings, &KeyRange::all(), ScanLimit::MAX)?;
+    let incoming = reader.get::<IncomingRow>(&[])?.filter(IncomingRow::is_open);
     let rows = page.rows.iter().map(|row| SlotKeyringRow::decode(&row.value));
     let generations = rows.map(|row| row.map(|row| row.generation)).collect::<Result<Vec<_>, _>>()?;
-    Ok(generations.into_iter().min())
+    Ok(generations.into_iter().chain(incoming.map(|row| row.generation)).min())
 }

@@ -21,8 +21,8 @@ use super::{
     Command, GroupState, Outcome, Prefix, SlotEpoch, StateError, Table, layout,
     moves::MoveCommand,
     rows::{
-        GroupRow, IncomingPhase, IncomingRow, PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus,
-        fingerprint,
+        GroupRow, IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow, PartitionKeyringRow, Row,
+        SlotKeyringRow, SlotRow, SlotStatus, fingerprint,
     },
     txn::Txn,
 };
@@ -137,8 +137,9 @@ impl<'a> Applying<'a> {
 
     fn move_step(&mut self, command: MoveCommand) -> Result<(), Refused> {
         match command {
-            MoveCommand::BeginMove { since, to, slots, transfer_key } => {
-                self.begin_move(since, to, slots, transfer_key)
+            MoveCommand::BeginMove { since, to, slots, lineage, transfer_key } => {
+                let (began, phase) = (self.ordinal, OutgoingPhase::Moving);
+                self.begin_move(OutgoingRow { since, to, slots, lineage, transfer_key, began, phase })
             }
             MoveCommand::FreezeSlots { since } => self.freeze_slots(since),
             MoveCommand::UnfreezeSlots { since } => self.unfreeze_slots(since),

@@ -2,7 +2,7 @@
 //!
 //! Frozen as all commands: variants and fields are only ever added at the end.
 
-use holdfast_domain::{GroupId, KeyGeneration, MapEpoch, PolicyEpoch, Sha256Hash, Slot};
+use holdfast_domain::{GroupId, KeyGeneration, Lineage, MapEpoch, PolicyEpoch, Sha256Hash, Slot};
 use serde::{Deserialize, Serialize};
 
 use super::{Blob, SlotEpoch, Table, command::TokenBytes};
@@ -24,6 +24,8 @@ pub enum MoveCommand {
         to: GroupId,
         /// Which slots.
         slots: SlotRanges,
+        /// The map's that began it: of another one's epochs nothing follows.
+        lineage: Lineage,
         /// Public half of the target's transfer key, verified by the proposer.
         transfer_key: [u8; 32],
     },

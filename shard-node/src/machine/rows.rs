@@ -1,6 +1,8 @@
 //! The machine's own rows, as they are stored. Frozen: fields are only ever added with a new format version.
 
-use holdfast_domain::{CommandId, GroupId, KeyGeneration, MapEpoch, PolicyEpoch, Sha256Hash, UnixMs, codec};
+use holdfast_domain::{
+    CommandId, GroupId, KeyGeneration, Lineage, MapEpoch, PolicyEpoch, Sha256Hash, UnixMs, codec,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
@@ -167,6 +169,8 @@ pub(crate) struct OutgoingRow {
     pub(crate) since: MapEpoch,
     pub(crate) to: GroupId,
     pub(crate) slots: SlotRanges,
+    /// Of the map that began it.
+    pub(crate) lineage: Lineage,
     /// Public half of the target's transfer key.
     pub(crate) transfer_key: [u8; 32],
     /// Ordinal of the command that began it: later changes are in the feed.
@@ -295,7 +299,18 @@ mod tests {
             OutgoingPhase::Parted,
         ] {
             let (to, slots) = (GroupId(2), slots.clone());
-            frozen(&OutgoingRow { since, to, slots, transfer_key: [3; 32], began: 8, phase }, next());
+            frozen(
+                &OutgoingRow {
+                    since,
+                    to,
+                    slots,
+                    lineage: Lineage(0),
+                    transfer_key: [3; 32],
+                    began: 8,
+                    phase,
+                },
+                next(),
+            );
         }
         let position = Position::Feed { next: 300, skip: 1 };
         for phase in [

@@ -72,7 +72,7 @@ impl Reader<'_> {
         let mut from = from.0.clone();
         for (step, table) in (0u8..).zip(TRAVEL).skip(step) {
             for range in ranges(outgoing) {
-                let mut rest = Some(range.starting_at(std::mem::take(&mut from).max(range.start().clone())));
+                let mut rest = Some(range.starting_at(from.clone()));
                 while let Some(range) = rest.filter(|range| !range.is_empty()) {
                     let room = piece.most.saturating_sub(piece.rows.len());
                     let limit = ScanLimit::rows(room).with_bytes(MAX_MOVED_BYTES.saturating_sub(piece.bytes));
@@ -88,6 +88,8 @@ impl Reader<'_> {
                     rest = page.next.map(|next| range.starting_at(next));
                 }
             }
+            // It was a key of the first table.
+            from = bytes::Bytes::new();
             let next = step.saturating_add(1);
             if piece.is_full() && usize::from(next) < TRAVEL.len() {
                 return Ok(Position::Rows { step: next, from: Blob::default() });

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use holdfast_domain::{GroupId, MapEpoch, NodeId, SlotMove};
+use holdfast_domain::{GroupId, MapEpoch, NodeId, Slot, SlotMove};
 use holdfast_keys::TransferSecret;
 use holdfast_proto::registry::v1::ReplicaReport;
 
@@ -50,6 +50,8 @@ struct Memory {
     tidy: BTreeMap<GroupId, LastMoves>,
     /// Since when slots are known to be gone.
     gone: BTreeMap<GroupId, Instant>,
+    /// Slots whose partitions do not fit into one command.
+    too_large: BTreeSet<(GroupId, Slot)>,
     /// Who led a source when it was asked last.
     leaders: BTreeMap<GroupId, NodeId>,
 }
@@ -76,6 +78,14 @@ pub async fn keep_moving(runtime: Arc<Runtime>, pace: Pace) {
 impl Mover {
     fn memory<T>(&self, job: impl FnOnce(&mut Memory) -> T) -> T {
         job(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn is_too_large(&self, group: GroupId, slot: Slot) -> bool {
+        self.memory(|memory| memory.too_large.contains(&(group, slot)))
+    }
+
+    pub(super) fn skip_too_large(&self, group: GroupId, slot: Slot) {
+        self.memory(|memory| memory.too_large.insert((group, slot)));
     }
 
     /// Who led a group when it was asked last.
@@ -163,6 +173,7 @@ impl Mover {
     async fn look(&self, shard: &Arc<ShardGroup>) -> Result<Known, TransferError> {
         let group = shard.id();
         let tidy = self.memory(|memory| memory.tidy.get(&group).copied());
+        let too_large = self.memory(|memory| memory.too_large.clone());
         let (known, moves) = shard
             .blocking(move |shard| {
                 let reader = shard.state().read();
@@ -170,7 +181,8 @@ impl Mover {
                 let moves = last_moves(outgoing.as_ref(), incoming.as_ref());
                 let (mut stale_keys, mut leftovers) = (false, false);
                 if moves != [None, None] && tidy != Some(moves) {
-                    stale_keys = !reader.slots_with(|row| row.stale_key && row.serves(row.epoch))?.is_empty();
+                    let stale = reader.slots_with(|row| row.stale_key && row.serves(row.epoch))?;
+                    stale_keys = stale.into_iter().any(|slot| !too_large.contains(&(group, slot)));
                     leftovers = !reader.slots_with(|row| row.status == SlotStatus::Gone)?.is_empty()
                         || !reader.leftovers()?.is_empty();
                 }

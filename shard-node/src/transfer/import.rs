@@ -206,18 +206,23 @@ impl Importing<'_> {
         let mut brought = Brought { files: false, fence: None };
         let mut next = first;
         while let Some(message) = next {
+            if !self.is_wanted() || !self.shard.leads() {
+                return Ok(brought);
+            }
             let size = message.piece.len();
             let started = Instant::now();
             let Piece { rows, to, fence } = Piece::decode(&message.piece)?;
             let file_tables = [Table::Files.number(), Table::Pages.number()];
             brought.files |= rows.iter().any(|row| file_tables.contains(&row.table));
-            if to != *position {
-                self.propose(position, to, rows).await?;
-            }
             if fence.is_some() {
                 brought.fence = fence;
                 return Ok(brought);
             }
+            if to == *position {
+                // Nothing changed since. Whatever else the source has to say without a step forward would be said for ever.
+                return Ok(brought);
+            }
+            self.propose(position, to, rows).await?;
             if !freeze {
                 tokio::time::sleep(self.pause_after(size).saturating_sub(started.elapsed())).await;
             }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::TransferError;
 use crate::{
     custody::{Keeper, Newcomer},
-    machine::{Blob, GroupKeys},
+    machine::{Blob, Command, GroupKeys, IncomingRow, MoveCommand},
+    partition::ShardGroup,
 };
 
 /// Longest encoded [`TransferKey`].
@@ -102,6 +103,19 @@ impl TransferKey {
     pub(super) const fn transfer_public(&self) -> TransferPublic {
         TransferPublic(self.public)
     }
+}
+
+/// The command that seals the transfer key of a move into this group under its newest DMK, if that is not done. Blocks.
+pub(crate) fn resealed(shard: &ShardGroup) -> Result<Option<Command>, TransferError> {
+    let keys = shard.state().keys();
+    let row = shard.state().read().get::<IncomingRow>(&[])?;
+    let Some(row) = row.filter(|row| row.is_open() && row.generation < keys.newest()) else {
+        return Ok(None);
+    };
+    let IncomingRow { since, from, slots, generation, sealed, public, phase: _ } = row;
+    let binding = Binding { cluster: keys.cluster(), since, from, to: keys.group() };
+    let (generation, sealed) = binding.seal(keys, &binding.open(keys, generation, &sealed)?)?;
+    Ok(Some(Command::Move(MoveCommand::PutTransferKey { since, from, slots, generation, sealed, public })))
 }
 
 #[cfg(test)]

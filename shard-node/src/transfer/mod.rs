@@ -64,6 +64,7 @@ mod plan;
 mod rekey;
 mod serve;
 
+pub(crate) use self::key::resealed as resealed_transfer_key;
 pub use self::{
     drive::{Pace, keep_moving},
     error::TransferError,

@@ -68,8 +68,8 @@ pub(super) fn next_step(group: GroupId, map: &ShardMap, known: &Known) -> Step {
 /// What becomes of slots whose move the map does not list any more.
 fn ended(group: GroupId, map: &ShardMap, outgoing: &OutgoingRow) -> Option<Step> {
     let listed = map.moves.iter().any(|of| of.since == outgoing.since && of.from == group);
-    // A map from before the move does not list it either.
-    if listed || !outgoing.is_open() || map.epoch <= outgoing.since {
+    // A map from before the move does not list it either, and one that was restored from before it never does.
+    if listed || !outgoing.is_open() || map.lineage != outgoing.lineage || map.epoch <= outgoing.since {
         return None;
     }
     let descriptor = map.group(group)?;
@@ -135,8 +135,15 @@ mod tests {
     }
 
     fn outgoing(phase: OutgoingPhase) -> Known {
-        let row =
-            OutgoingRow { since: SINCE, to: TARGET, slots: slots(), transfer_key: [0; 32], began: 1, phase };
+        let row = OutgoingRow {
+            since: SINCE,
+            to: TARGET,
+            slots: slots(),
+            lineage: Lineage(0),
+            transfer_key: [0; 32],
+            began: 1,
+            phase,
+        };
         Known { outgoing: Some(row), ..Known::default() }
     }
 
@@ -173,6 +180,8 @@ mod tests {
         assert_eq!(of(&map(9, SOURCE, vec![moving(true)])), Step::Rest);
         // This node has not heard of the move yet.
         assert_eq!(of(&map(4, SOURCE, vec![])), Step::Rest);
+        let restored = ShardMap { lineage: Lineage(1), ..map(6, SOURCE, vec![]) };
+        assert_eq!(of(&restored), Step::Rest);
         assert_eq!(of(&map(6, SOURCE, vec![])), Step::Unfreeze(row.clone()));
         assert_eq!(of(&map(6, TARGET, vec![])), Step::Part(row));
         assert_eq!(next_step(SOURCE, &map(6, TARGET, vec![]), &outgoing(OutgoingPhase::Parted)), Step::Rest);

@@ -30,11 +30,21 @@ impl Mover {
                 Ok(shard.state().read().slots_with(|row| row.stale_key && row.serves(row.epoch))?)
             })
             .await?;
+        let stale: Vec<_> = stale.into_iter().filter(|slot| !self.is_too_large(shard.id(), *slot)).collect();
         for slot in stale.iter().copied().take(SLOTS_A_STEP) {
             let _writer = shard.writer(slot).await;
             let term = shard.term()?;
-            let made = shard.blocking(move |shard| Ok(new_keys(shard, slot))).await??;
-            let Some(command) = made else { continue };
+            let command = match shard.blocking(move |shard| Ok(new_keys(shard, slot))).await? {
+                Ok(Some(command)) => command,
+                Ok(None) => continue,
+                Err(error @ TransferError::TooManyPartitions(_)) => {
+                    // The others do not wait for it.
+                    tracing::error!(group = %shard.id(), %error, "a slot that came keeps its keys");
+                    self.skip_too_large(shard.id(), slot);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             match shard.propose(term, &Command::Move(command)).await? {
                 Outcome::Applied => {}
                 // Another leader's keyring came first, or the slot goes on to the next group.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use holdfast_domain::{
-    BanSubject, GroupId, MapEpoch, NodeId, Reason, ReplicaState, Signature64, Signed, SlotMove, codec,
+    BanSubject, GroupId, Lineage, MapEpoch, NodeId, Reason, ReplicaState, Signature64, Signed, SlotMove,
+    codec,
 };
 use holdfast_keys::TransferPublic;
 use holdfast_proto::node::v1::{
@@ -34,6 +35,9 @@ const QUEUE: usize = 4;
 /// Longest encoded position.
 const MAX_POSITION: usize = 2048;
 
+/// Who calls, the map's lineage, the move, and our replica.
+type Allowed = (NodeId, Lineage, SlotMove, Arc<ShardGroup>);
+
 /// The service.
 pub struct TransferService(Arc<Runtime>);
 
@@ -44,22 +48,21 @@ impl TransferService {
     }
 
     /// The move out of a group of which the map names the caller as a voter of the target, and our replica if it leads.
-    fn allowed(&self, caller: &Caller, group: u32) -> Result<(NodeId, SlotMove, Arc<ShardGroup>), Refusal> {
+    fn allowed(&self, caller: &Caller, group: u32) -> Result<Allowed, Refusal> {
         let group = GroupId(group);
         let Caller::Node(caller) = caller else { return Err(Reason::NotPermitted.into()) };
         let view = self.0.view.borrow();
         let map = &view.map.as_ref().ok_or(Reason::NotReady)?.map;
         let found = map.moves.iter().find(|of| of.from == group).ok_or(Reason::NotReady)?;
-        let votes = |of: &holdfast_domain::ReplicaDescriptor| {
-            of.node == *caller && matches!(of.state, ReplicaState::Voter | ReplicaState::Leaving)
-        };
+        let votes =
+            |of: &holdfast_domain::ReplicaDescriptor| of.node == *caller && of.state == ReplicaState::Voter;
         let named = map.group(found.to).is_some_and(|target| target.replicas.iter().any(votes));
         if !named || view.bans.contains(&BanSubject::Node(*caller)) {
             return Err(Reason::NotAMember.into());
         }
         let shard = self.0.hosted.get(group).ok_or(Reason::NotReady)?;
         shard.term()?;
-        Ok((*caller, found.clone(), shard))
+        Ok((*caller, map.lineage, found.clone(), shard))
     }
 }
 
@@ -73,7 +76,7 @@ impl Transfer for TransferService {
     ) -> Result<Response<BeginTransferReply>, Status> {
         let caller = Caller::of(&request)?.clone();
         let BeginTransferRequest { group, key, signature } = request.into_inner();
-        let (by, slots, shard) = self.allowed(&caller, group)?;
+        let (by, lineage, slots, shard) = self.allowed(&caller, group)?;
         if slots.give_up {
             return Err(Refusal::new(Reason::Conflict).because("the move is given up").into());
         }
@@ -86,7 +89,7 @@ impl Transfer for TransferService {
             return Err(Refusal::new(Reason::Malformed).because("the transfer key is another move's").into());
         }
         let transfer_key = key.transfer_public().0;
-        let command = MoveCommand::BeginMove { since, to, slots, transfer_key };
+        let command = MoveCommand::BeginMove { since, to, slots, lineage, transfer_key };
         propose(&shard, "begin", command).await.map_err(refused)?;
         tracing::info!(group = %shard.id(), %to, since = since.0, "slots begin to move");
         Ok(Response::new(BeginTransferReply {}))
@@ -98,7 +101,7 @@ impl Transfer for TransferService {
     ) -> Result<Response<Self::PullSlotsStream>, Status> {
         let caller = Caller::of(&request)?.clone();
         let PullSlotsRequest { group, since, position, freeze } = request.into_inner();
-        let (_, slots, shard) = self.allowed(&caller, group)?;
+        let (_, _, slots, shard) = self.allowed(&caller, group)?;
         if slots.since != MapEpoch(since) {
             return Err(Refusal::new(Reason::Conflict).because("another move is under way").into());
         }

@@ -13,8 +13,8 @@ use super::{
         Blob, Outcome, SlotEpoch, StateError, Table, layout,
         moves::{Fence, FencedSlot, MovedRow, Position, TRAVEL, is_proper, slots_of},
         rows::{
-            DedupRow, FileRow, GroupRow, IncomingPhase, IncomingRow, PageRow,
-            PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus,
+            DedupRow, FileRow, GroupRow, IncomingPhase, IncomingRow, PageRow, PartitionKeyringRow, Row,
+            SlotKeyringRow, SlotRow, SlotStatus,
         },
     },
     Applying, Refused, refuse,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_domain::{GroupId, MapEpoch, Slot};
+use holdfast_domain::{MapEpoch, Slot};
 
 use super::{
     super::{
         Blob, Outcome, Table, layout,
-        moves::{LastMoves, SlotRanges, TRAVEL, is_proper, slots_of},
+        moves::{LastMoves, TRAVEL, is_proper, slots_of},
         rows::{IncomingRow, OutgoingPhase, OutgoingRow, SlotRow, SlotStatus, last_moves},
     },
     Applying, Refused, refuse,
@@ -15,25 +15,17 @@ use super::{
 use crate::limits::MAX_MOVED_ROWS;
 
 impl Applying<'_> {
-    pub(super) fn begin_move(
-        &mut self,
-        since: MapEpoch,
-        to: GroupId,
-        slots: SlotRanges,
-        transfer_key: [u8; 32],
-    ) -> Result<(), Refused> {
-        if !is_proper(&slots) {
+    pub(super) fn begin_move(&mut self, row: OutgoingRow) -> Result<(), Refused> {
+        if !is_proper(&row.slots) {
             return refuse(Outcome::Malformed);
         }
-        let (began, phase) = (self.ordinal, OutgoingPhase::Moving);
-        let row = OutgoingRow { since, to, slots, transfer_key, began, phase };
         if let Some(present) = self.txn.get::<OutgoingRow>(&[])? {
             if present.is_open()
                 && present == (OutgoingRow { began: present.began, phase: present.phase, ..row.clone() })
             {
                 return Ok(());
             }
-            if present.is_open() || present.since >= since {
+            if present.is_open() || present.since >= row.since {
                 return refuse(Outcome::Conflict);
             }
         }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use holdfast_domain::{GroupId, KeyGeneration, MapEpoch, PolicyEpoch, Sha256Hash, Slot};
+use holdfast_domain::{CommandId, GroupId, KeyGeneration, Lineage, MapEpoch, PolicyEpoch, Sha256Hash, Slot};
 use holdfast_keys::{SlotKey, SlotKeyring};
 use holdfast_store::{
     Engine, KeyRange, ScanLimit,
@@ -22,7 +22,8 @@ use super::support::*;
 use crate::machine::{
     Batch, Blob, Command, Fence, FencedSlot, IncomingPhase, IncomingRow, LastMoves, MoveCommand, MovedRow,
     Op, Outcome, OutgoingPhase, OutgoingRow, Position, Rekeyed, Row as _, SlotEpoch, SlotKeyringRow, SlotRow,
-    SlotStatus, Table, fingerprint, last_moves, partition_key, slot_key, slots_of, travel::Pulled,
+    SlotStatus, Table, fingerprint, last_moves, moves::TRAVEL, partition_key, slot_key, slot_of, slots_of,
+    travel::Pulled,
 };
 
 /// What a protocol without one of its rules would do: the model must notice.
@@ -253,7 +254,10 @@ impl World {
                 self.expect(target, MoveCommand::AbortImport { since, from })?;
             }
             Some(IncomingPhase::Prepared) => {
-                self.expect(source, MoveCommand::BeginMove { since, to, slots, transfer_key: [3; 32] })?;
+                self.expect(
+                    source,
+                    MoveCommand::BeginMove { since, to, slots, lineage: Lineage(0), transfer_key: [3; 32] },
+                )?;
                 self.expect(target, MoveCommand::BeginImport { since })?;
             }
             Some(IncomingPhase::Importing { position }) => self.import(position, most)?,
@@ -538,6 +542,72 @@ fn a_target_that_lacks_a_record_does_not_activate() {
     assert_eq!((moved.epoch, moved.status), (SlotEpoch(2), SlotStatus::Active));
 }
 
+/// A second slot in a range of its own, with keys and a row under each name.
+fn fill(replica: &mut Replica, of: Slot, names: u8) {
+    let keyring = SlotKeyring::generate().unwrap();
+    let row = replica.state.keys().seal_slot(of, &keyring).unwrap();
+    let (epoch, under) = (SlotEpoch::FIRST, fingerprint(&row.encode().unwrap()));
+    let (generation, sealed) = (row.generation, row.sealed);
+    let commands = [
+        Command::ActivateSlots { ranges: vec![(of, of)], epoch },
+        Command::PutSlotKeyring { slot: of, epoch, previous: None, generation, sealed },
+        Command::PutPartitionKeyring {
+            slot: of,
+            epoch,
+            partition: PARTITION,
+            under,
+            previous: None,
+            min_generation: KeyGeneration(1),
+            sealed: vec![1; 64].into(),
+        },
+    ];
+    commands.iter().for_each(|command| assert_eq!(replica.apply(command), Outcome::Applied));
+    for name in 0..names {
+        let key = key_in(of, PARTITION, name);
+        let ops = vec![Op::Put { key, value: value(u64::from(name) + 1, 1, name) }];
+        let id = CommandId::new([100 + name; 16]);
+        let batch = Command::Batch(Batch { id, slot: of, ..batch(name, vec![], ops) });
+        assert_eq!(replica.apply(&batch), Outcome::Applied);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_row_of_every_range_is_pulled_once_however_small_the_pieces(most in 1usize..5, names in 1u8..7) {
+        let mut source = Replica::fresh(&shared_engine());
+        let slots = [1, 3, 9].map(|number| Slot::try_from(number).unwrap());
+        slots.iter().for_each(|of| fill(&mut source, *of, names));
+        // One between them that stays.
+        fill(&mut source, Slot::try_from(5).unwrap(), names);
+        let begin = MoveCommand::BeginMove {
+            since: MapEpoch(1),
+            to: GroupId(99),
+            slots: slots.map(|of| (of, of)).to_vec(),
+            lineage: Lineage(0),
+            transfer_key: [3; 32],
+        };
+        prop_assert_eq!(source.apply(&Command::Move(begin)), Outcome::Applied);
+        let reader = source.state.read();
+        let outgoing = reader.outgoing().unwrap().unwrap();
+        let (mut position, mut pulled) = (Position::start(), Vec::new());
+        while matches!(position, Position::Rows { .. }) {
+            let piece = reader.pull(&outgoing, &position, most).unwrap();
+            prop_assert!(piece.to != position, "no progress at {:?}", position);
+            pulled.extend(piece.rows.into_iter().map(|row| (row.table, row.key)));
+            position = piece.to;
+        }
+        let mut expected = Vec::new();
+        for table in TRAVEL {
+            let rows = reader.scan(table, &KeyRange::all(), ScanLimit::MAX).unwrap().rows;
+            let moves = |key: &[u8]| slots.contains(&slot_of(key).unwrap());
+            expected.extend(rows.into_iter().filter(|row| moves(&row.key)).map(|row| (table.number(), Blob(row.key))));
+        }
+        prop_assert_eq!(pulled, expected);
+    }
+}
+
 #[test]
 fn what_was_seen_before_a_slot_went_does_not_forget_its_rows() {
     let mut world = World::new(&shared_engine(), Flaw::None);
@@ -592,7 +662,13 @@ pub(super) fn frozen() -> impl Iterator<Item = MoveCommand> {
     let row = |value| MovedRow { table: 6, key: vec![1].into(), value };
     let partition = partition_key(slot(), PartitionToken([8; 16]))[2..].try_into().unwrap();
     [
-        MoveCommand::BeginMove { since, to, slots: slots.clone(), transfer_key: [3; 32] },
+        MoveCommand::BeginMove {
+            since,
+            to,
+            slots: slots.clone(),
+            lineage: Lineage(0),
+            transfer_key: [3; 32],
+        },
         MoveCommand::FreezeSlots { since },
         MoveCommand::UnfreezeSlots { since },
         MoveCommand::PartWithSlots { since },

@@ -95,7 +95,13 @@ async fn a_group_that_was_handed_over_or_is_not_to_be_believed_or_leads_nowhere_
 /// The source's half of a move of slots, up to the moment in which nobody serves them.
 async fn freeze_all(node: &Node) {
     let (since, slots) = (MapEpoch(4), descriptor().slots);
-    let begin = MoveCommand::BeginMove { since, to: GroupId(9), slots, transfer_key: [1; 32] };
+    let begin = MoveCommand::BeginMove {
+        since,
+        to: GroupId(9),
+        slots,
+        lineage: holdfast_domain::Lineage(0),
+        transfer_key: [1; 32],
+    };
     for command in [begin, MoveCommand::FreezeSlots { since }] {
         let term = node.shard.term().unwrap();
         assert_eq!(node.shard.propose(term, &Command::Move(command)).await.unwrap(), Outcome::Applied);
