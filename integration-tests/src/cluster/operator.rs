@@ -49,14 +49,19 @@ pub struct GroupRow {
     pub key_generation: u32,
     /// Its replicas.
     pub replicas: Vec<ReplicaRow>,
+    /// The node that leads, as far as the asked voter has heard.
+    pub leader: Option<String>,
 }
 
 impl GroupRow {
-    /// The node that serves it.
+    /// The node that leads it, or else one that has it.
     ///
     /// # Errors
     /// None does.
     pub fn home(&self) -> anyhow::Result<&str> {
+        if let Some(leader) = &self.leader {
+            return Ok(leader);
+        }
         let voter = self.replicas.iter().find(|replica| replica.state == "voter");
         Ok(&voter.with_context(|| format!("group {} has no voter", self.group))?.node)
     }

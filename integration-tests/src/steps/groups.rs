@@ -63,19 +63,19 @@ pub fn move_full_group(job: &mut Job, progress: &Progress) -> anyhow::Result<Str
     Ok(format!("group {group} ({size}) from {from} to {to} in {}, {files} files read back", seconds(moving)))
 }
 
-/// Moves a group to the node that has the fewest groups and not this one; says from where to where.
+/// Moves the replica that leads a group to the node that has the fewest replicas and none of this group; says from where to where.
 ///
 /// # Errors
 /// It does not arrive.
 pub(super) fn move_somewhere(cluster: &Cluster, group: u32) -> anyhow::Result<(String, String)> {
     let groups = cluster.groups()?;
     let from = home_of(&groups, group)?;
+    let row = groups.iter().find(|row| row.group == group).with_context(|| format!("no group {group}"))?;
     let load = load(cluster, &groups);
-    let others = load.iter().filter(|(node, _)| **node != from);
-    let to = others.min_by_key(|(_, groups)| **groups).context("no other node")?.0.clone();
-    cluster.move_group(group, &to)?;
-    let now = home_of(&cluster.wait_groups_ready()?, group)?;
-    ensure!(now == to, "group {group} is at {now} after its move to {to}");
+    let free = load.iter().filter(|(node, _)| row.replicas.iter().all(|replica| replica.node != **node));
+    let to = free.min_by_key(|(_, replicas)| **replicas).context("no node without a replica")?.0.clone();
+    let at = |id: &str| cluster.nodes.iter().position(|node| node.node.as_deref() == Some(id));
+    cluster.move_replica(group, at(&from).context("no such node")?, at(&to).context("no such node")?)?;
     Ok((name(cluster, &from), name(cluster, &to)))
 }
 

@@ -88,7 +88,7 @@ pub fn misbehaving_member(cluster: &mut Cluster) -> anyhow::Result<Duration> {
     let index = index.context("no node with a group")?;
     let id = cluster.node(index)?.node.clone().context("no node id")?;
     let own = hosts(&id).context("no group")?.group;
-    let other = groups.iter().find(|group| home_of(&groups, group.group).is_ok_and(|home| home != id));
+    let other = groups.iter().find(|group| group.replicas.iter().all(|replica| replica.node != id));
     let other = other.context("no group elsewhere")?;
     let replica = other.replicas.first().context("no replica")?;
     let peer =
