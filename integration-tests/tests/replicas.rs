@@ -9,7 +9,11 @@
 )]
 
 use std::{
+    collections::BTreeMap,
     fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,6 +22,7 @@ use holdfast_integration_tests::{
     wait,
 };
 use holdfast_proto::registry::v1::NodeStanding;
+use holdfast_store::{Batch, Engine as _, KeyRange, ScanLimit, SledEngine, engine::SledOptions};
 use tempfile::{TempDir, tempdir};
 
 /// A file of this length is stored in the group itself, and one of this in chunks beside it.
@@ -120,5 +125,99 @@ fn replicas_move_and_drained_nodes_empty_while_everything_stays() {
     .unwrap();
     world.cluster.node(3).unwrap().kill().unwrap();
     world.put("drained");
+    world.check();
+}
+
+#[test]
+fn a_rolling_restart_under_load_fails_no_call() {
+    let mut world = World::new();
+    world.put("before");
+    let (ann, stop) = (world.ann.clone(), AtomicBool::new(false));
+    let folder = world.dir.path().to_owned();
+    let calls = thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let (file, got) = (folder.join("load"), folder.join("load-got"));
+            let mut calls = 0_u8;
+            while !stop.load(Ordering::Relaxed) {
+                fs::write(&file, vec![calls; 20_000]).unwrap();
+                ann.holdfast().ok(["files", "put", file.to_str().unwrap(), "--as", "load"]).unwrap();
+                drop(fs::remove_file(&got));
+                ann.holdfast().ok(["files", "get", "load", "--to", got.to_str().unwrap()]).unwrap();
+                assert!(fs::read(&got).unwrap() == vec![calls; 20_000], "not what was put just before");
+                calls += 1;
+            }
+            calls
+        });
+        for index in 0..3 {
+            let node = world.cluster.node(index).unwrap();
+            node.stop().unwrap();
+            node.start_and_wait().unwrap();
+            // Two others must be there before the next goes.
+            thread::sleep(Duration::from_secs(2));
+        }
+        stop.store(true, Ordering::Relaxed);
+        load.join().unwrap()
+    });
+    assert!(calls > 3, "{calls} rounds of calls");
+    world.check();
+}
+
+/// Every row of a store that nobody uses.
+fn rows(store: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let engine = SledEngine::open(store, &SledOptions::default()).unwrap();
+    let (mut rows, mut rest) = (BTreeMap::new(), Some(KeyRange::all()));
+    while let Some(range) = rest {
+        let page = engine.scan(&range, ScanLimit::MAX).unwrap();
+        rows.extend(page.rows.into_iter().map(|row| (row.key.to_vec(), row.value.to_vec())));
+        rest = page.next.map(|next| range.starting_at(next));
+    }
+    rows
+}
+
+#[test]
+fn an_old_copy_of_one_record_is_found_and_its_replica_replaced() {
+    let mut world = World::new();
+    world.put("secret");
+    let state = |world: &World| world.cluster.nodes[1].data().join("state");
+    world.cluster.node(1).unwrap().stop().unwrap();
+    let before = rows(&state(&world));
+    world.cluster.node(1).unwrap().start_and_wait().unwrap();
+    // The same name again: the record has a newer version.
+    let (name, content) = (format!("secret-{}", LENGTHS[0]), vec![77; LENGTHS[0]]);
+    let file = world.dir.path().join("file");
+    fs::write(&file, &content).unwrap();
+    world.ann.holdfast().ok(["files", "put", file.to_str().unwrap(), "--as", &name]).unwrap();
+    world.put.retain(|(put, _)| *put != name);
+    world.put.push((name, content));
+    thread::sleep(Duration::from_secs(2));
+    world.cluster.node(1).unwrap().stop().unwrap();
+    let after = rows(&state(&world));
+    // The record itself is the one large row that changed.
+    let is_old = |(key, value): &(&Vec<u8>, &Vec<u8>)| {
+        value.len() > LENGTHS[0] && after.get(*key).is_some_and(|now| now != *value)
+    };
+    let old: Vec<_> = before.iter().filter(is_old).collect();
+    assert_eq!(old.len(), 1, "the record of the small file");
+    {
+        let engine = SledEngine::open(&state(&world), &SledOptions::default()).unwrap();
+        let mut batch = Batch::new();
+        old.iter().for_each(|(key, value)| batch.put(key.to_vec(), value.to_vec()));
+        engine.write(batch).unwrap();
+        engine.barrier().unwrap();
+    }
+    let node = world.cluster.id_at(1).unwrap();
+    let replica = |world: &World| {
+        let rows = world.cluster.replicas()?;
+        let here = rows.iter().flat_map(|row| &row.replicas).find(|replica| replica.node_id == node);
+        let ready = rows.iter().all(|row| row.state == "ready");
+        anyhow::Ok(here.filter(|replica| ready && replica.state == "voter").map(|replica| replica.replica_id))
+    };
+    let first = replica(&world).unwrap().unwrap();
+    world.cluster.node(1).unwrap().start_and_wait().unwrap();
+    wait::until(Duration::from_secs(60), "another replica on the node", || {
+        Ok(replica(&world)?.filter(|now| *now != first))
+    })
+    .unwrap();
+    world.put("after");
     world.check();
 }
