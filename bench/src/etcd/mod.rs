@@ -77,6 +77,12 @@ impl Etcd {
         anyhow::bail!("etcd has no leader")
     }
 
+    /// A new connection to one member after the other, as etcd's own client spreads its calls.
+    pub(crate) async fn connect_to(&self, number: usize) -> anyhow::Result<Client> {
+        let member = self.members.get(number % MEMBERS).context("no such member")?;
+        Ok(Client::new(self.tls.connect(member.port).await?))
+    }
+
     /// Process ids of the members.
     pub(crate) fn process_ids(&self) -> Vec<u32> {
         self.members.iter().map(|member| member.process.id()).collect()

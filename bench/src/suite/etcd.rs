@@ -32,7 +32,8 @@ const TURNS: usize = 3;
 /// Keys of each client that are read.
 const KEYS: u64 = 8;
 
-const PEER: &str = "etcd, 3 members, same clients and sizes";
+const PEER: &str = "etcd, 3 members, all clients at its leader";
+const SPREAD: &str = "etcd, 3 members, clients spread over them";
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,20 +68,28 @@ pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
         let accounts = running.accounts(clients)?.get(..clients).context("too few clients")?;
         let ours = runtime.block_on(Side::ours(accounts))?;
         let theirs = runtime.block_on(Side::etcd(&etcd, clients))?;
+        let spread = runtime.block_on(Side::spread(&etcd, clients))?;
         for operation in [Operation::Write, Operation::Read] {
-            let (mut us, mut them) = (Vec::new(), Vec::new());
+            let (mut us, mut them, mut apart) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..TURNS {
                 us.push(runtime.block_on(ours.turn(operation, &nodes, span))?);
                 them.push(runtime.block_on(theirs.turn(operation, &etcd.process_ids(), span))?);
+                apart.push(runtime.block_on(spread.turn(operation, &etcd.process_ids(), span))?);
             }
-            figures.extend(compared(operation, clients, &us, &them));
+            figures.extend(compared(operation, clients, &us, &them, &apart));
         }
     }
     figures.push(memory(&nodes, &etcd.process_ids())?);
     Ok(figures)
 }
 
-fn compared(operation: Operation, clients: usize, ours: &[Turn], theirs: &[Turn]) -> Vec<Figure> {
+fn compared(
+    operation: Operation,
+    clients: usize,
+    ours: &[Turn],
+    theirs: &[Turn],
+    spread: &[Turn],
+) -> Vec<Figure> {
     let (what, least) = match (operation, clients) {
         (Operation::Write, 1) => ("durable 256 B writes", 1.2),
         (Operation::Write, _) => ("durable 256 B writes", 2.0),
@@ -93,6 +102,9 @@ fn compared(operation: Operation, clients: usize, ours: &[Turn], theirs: &[Turn]
     };
     vec![
         figure("", "/s", |turn| turn.rate).aiming(Aim::RatioAtLeast(least)),
+        Figure::new(format!("{what}, {who}"), "/s", of(ours, |turn| turn.rate))
+            .against(of(spread, |turn| turn.rate), SPREAD)
+            .aiming(Aim::RatioAtLeast(least)),
         figure(": p50", "ms", |turn| turn.p50),
         figure(": p99", "ms", |turn| turn.p99).aiming(Aim::RatioAtMost(1.0)),
         figure(": CPU of all three, each", "us", |turn| turn.cpu),
@@ -119,6 +131,14 @@ impl<'a> Side<'a> {
         let mut connections = Vec::new();
         for _ in 0..clients {
             connections.push(etcd.connect().await?);
+        }
+        Self::Etcd(connections).filled().await
+    }
+
+    async fn spread(etcd: &Etcd, clients: usize) -> anyhow::Result<Self> {
+        let mut connections = Vec::new();
+        for number in 0..clients {
+            connections.push(etcd.connect_to(number).await?);
         }
         Self::Etcd(connections).filled().await
     }
