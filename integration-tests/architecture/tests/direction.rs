@@ -31,7 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that may see everything: they are not part of the product.
-const OBSERVERS: &[&str] = &["integration-tests", "bench"];
+const OBSERVERS: &[&str] = &["integration-tests", "bench", "simulation"];
 
 /// Libraries that only the named crates may reach directly.
 const OWNERS: &[(&str, &[&str])] = &[
