@@ -49,10 +49,13 @@ pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// One write after the other by each account: when each began and ended.
+/// When a write began and ended.
+type Write = (Instant, Instant);
+
+/// One write after the other by each account.
 struct Writing {
     stop: Arc<AtomicBool>,
-    writers: Vec<JoinHandle<anyhow::Result<Vec<(Instant, Instant)>>>>,
+    writers: Vec<JoinHandle<anyhow::Result<Vec<Write>>>>,
 }
 
 impl Writing {
@@ -78,7 +81,7 @@ impl Writing {
     }
 
     /// All writes.
-    fn finish(self, runtime: &Handle) -> anyhow::Result<Vec<(Instant, Instant)>> {
+    fn finish(self, runtime: &Handle) -> anyhow::Result<Vec<Write>> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for writer in self.writers {
@@ -192,7 +195,7 @@ fn growth(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// Milliseconds of the slowest write that ended after `from`.
-fn longest(writes: &[(Instant, Instant)], from: Instant) -> f64 {
+fn longest(writes: &[Write], from: Instant) -> f64 {
     let took = writes.iter().filter(|(_, end)| *end > from).map(|(begin, end)| ms(*end - *begin));
     took.fold(0.0, f64::max)
 }
