@@ -1,8 +1,8 @@
 //! Reading the state.
 
 use holdfast_domain::{
-    AccountId, BanSubject, ClientId, Genesis, GroupDescriptor, GroupId, InvitePublic, KeyGeneration, NodeId,
-    NodeRole, OperatorKey, OperatorName, PcrApproval, PendingId, PolicyEpoch, ReplicaState, ShardMap, Signed,
+    BanSubject, ClientId, Genesis, GroupDescriptor, GroupId, InvitePublic, KeyGeneration, NodeId, NodeRole,
+    OperatorKey, OperatorName, PcrApproval, PendingId, PolicyEpoch, ReplicaState, ShardMap, Signed,
     TicketPublic, UnixMs,
 };
 
@@ -147,11 +147,6 @@ impl State {
     pub fn client(&self, client: ClientId) -> Option<(&Client, u64)> {
         let row = self.clients.get(&client)?;
         Some((row, self.accounts.get(&row.account).copied().unwrap_or_default()))
-    }
-
-    /// Whether an account exists.
-    pub fn has_account(&self, account: AccountId) -> bool {
-        self.accounts.contains_key(&account)
     }
 
     /// Members of the registry's group.
