@@ -187,16 +187,6 @@ impl Cluster {
         let group = |account: &AccountId| map.group_of(Slot::of_home(cluster, *account));
         accounts.iter().map(|account| Ok(group(account).context("no group")?.group.0)).collect()
     }
-
-    /// Moves a group and waits until it serves from there.
-    ///
-    /// # Errors
-    /// It does not.
-    pub fn move_group(&self, group: u32, to: &str) -> anyhow::Result<()> {
-        let arguments = ["shard", "move", &group.to_string(), "--to", to, "--wait"];
-        self.holdfast().ok(arguments).context("moving a group")?;
-        Ok(())
-    }
 }
 
 /// Rows, whether they come bare or below a name.
