@@ -108,18 +108,4 @@ impl GroupStatus {
         let matched = self.matched.get(&replica).copied()?;
         Some(matched.map_or(last.saturating_add(1), |matched| last.saturating_sub(matched)))
     }
-
-    /// Whether this replica leads and is the only member by a membership that is committed: nobody else's voice counts any more.
-    pub fn leads_alone(&self) -> bool {
-        let MembershipView { index, voters, joint, members } = &*self.membership;
-        let alone = members.len() == 1 && voters.contains(&self.replica) && !joint;
-        self.leads() && alone && self.committed >= *index
-    }
-
-    /// Learners that know the membership of now.
-    pub fn informed_learners(&self) -> BTreeSet<ReplicaId> {
-        let MembershipView { index, voters, joint: _, members } = &*self.membership;
-        let knows = |replica: &ReplicaId| self.matched.get(replica).is_some_and(|matched| matched >= index);
-        members.keys().copied().filter(|replica| !voters.contains(replica) && knows(replica)).collect()
-    }
 }

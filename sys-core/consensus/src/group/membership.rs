@@ -74,24 +74,14 @@ impl Group {
         self.change(ChangeMembers::AddVoterIds(ids(&replicas))).await
     }
 
-    /// Sets the voters to exactly these, all members already and this replica among them. Voters that are not among them go on as
-    /// learners, so that they hear of it; [`Group::remove`] them then.
-    ///
-    /// # Errors
-    /// See [`MembershipError`].
-    pub async fn change_voters(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
-        self.check_stays(voters.contains(&self.replica()))?;
-        let change = ChangeMembers::ReplaceAllVoters(ids(&voters));
-        self.0.rouse().await;
-        self.changed(self.0.raft().change_membership(change, true).await)
-    }
-
     /// Removes other replicas, voters or learners, for ever.
     ///
     /// # Errors
     /// See [`MembershipError`].
     pub async fn remove(&self, replicas: BTreeSet<ReplicaId>) -> Result<(), MembershipError> {
-        self.check_stays(!replicas.contains(&self.replica()))?;
+        if replicas.contains(&self.replica()) {
+            return Err(self.refused("a leader hands the lead over before it leaves"));
+        }
         let voters = &self.status().membership.voters;
         let (voters, learners): (BTreeSet<_>, BTreeSet<_>) =
             replicas.into_iter().partition(|replica| voters.contains(replica));
@@ -130,10 +120,6 @@ impl Group {
             return Err(self.refused("an address is too long"));
         }
         Ok(())
-    }
-
-    fn check_stays(&self, stays: bool) -> Result<(), MembershipError> {
-        if stays { Ok(()) } else { Err(self.refused("a leader hands the lead over before it leaves")) }
     }
 
     fn refused(&self, reason: &str) -> MembershipError {
