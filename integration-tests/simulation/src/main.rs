@@ -1,5 +1,7 @@
 //! Runs seeds; a failing one prints the command that runs it again.
 
+#![allow(clippy::print_stdout, reason = "it talks to whoever runs it")]
+
 use std::time::Instant;
 
 use clap::Parser;
