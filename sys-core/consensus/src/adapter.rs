@@ -10,6 +10,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use crate::snapshot::{SnapshotFile, SnapshotStore};
+use crate::stall::Stall;
 use crate::types::{Entry, LogId, Payload, Results, SnapshotMeta, StoredMembership, Types};
 use crate::{Barrier, Command, MachineError, SnapshotView, StateMachine, codec, limits};
 
@@ -25,6 +26,7 @@ pub(crate) struct Adapter {
     applied: Option<LogId>,
     membership: StoredMembership,
     progress: watch::Sender<Option<u64>>,
+    stall: Arc<Stall>,
 }
 
 impl Adapter {
@@ -33,6 +35,7 @@ impl Adapter {
         machine: SharedMachine,
         snapshots: Arc<SnapshotStore>,
         progress: watch::Sender<Option<u64>>,
+        stall: Arc<Stall>,
     ) -> io::Result<Self> {
         let meta = lock(&machine).load_meta().map_err(io::Error::other)?;
         let SnapshotMeta { last_log_id, last_membership } = match meta {
@@ -40,7 +43,8 @@ impl Adapter {
             None => SnapshotMeta::default(),
         };
         progress.send_replace(last_log_id.map(|id| id.index));
-        Ok(Self { machine, snapshots, applied: last_log_id, membership: last_membership, progress })
+        let (applied, membership) = (last_log_id, last_membership);
+        Ok(Self { machine, snapshots, applied, membership, progress, stall })
     }
 
     fn meta(&self) -> SnapshotMeta {
@@ -147,7 +151,10 @@ impl RaftStateMachine<Types> for Adapter {
                 bytes = bytes.saturating_add(size(&next));
                 batch.push(next);
             }
-            in_place(|| self.apply_batch(batch))?;
+            self.stall.begin();
+            let applied = in_place(|| self.apply_batch(batch));
+            self.stall.end();
+            applied?;
         }
         Ok(())
     }

@@ -53,8 +53,15 @@ impl Floors {
         self.raise_all(&[(replica.0, floor)]);
     }
 
-    /// Somebody else knows of what members acknowledged.
-    pub(crate) fn raise_all(&self, floors: &[(u64, Floor)]) {
+    /// A leader knows of what members acknowledged, when this replica's log reaches `last`.
+    ///
+    /// What counts was committed, so this replica has it or is told again when it has: its own log bounds what a leader may claim, or
+    /// one that lies would have members taken for rolled back at their next start.
+    pub(crate) fn hear(&self, told: &[(u64, Floor)], last: u64) {
+        self.raise_all(&bounded(told, last));
+    }
+
+    fn raise_all(&self, floors: &[(u64, Floor)]) {
         let mut table = self.lock();
         for (replica, floor) in floors {
             let known = table.known.get(replica).copied();
@@ -107,5 +114,23 @@ impl Floors {
             table.written = Some((table.version, now));
         }
         due
+    }
+}
+
+/// What is told, as far as a log that reaches `last` bears it out.
+fn bounded(told: &[(u64, Floor)], last: u64) -> Vec<(u64, Floor)> {
+    let bounded = |(id, floor): &(u64, Floor)| (*id, Floor { index: floor.index.min(last), ..*floor });
+    told.iter().map(bounded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_no_leader_claims_more_than_the_log_bears_out() {
+        let floor = |term, index| Floor { term, index };
+        let told = [(1, floor(3, limits::MAX_NUMBER)), (2, floor(3, 7)), (3, floor(2, 90))];
+        assert_eq!(bounded(&told, 40), [(1, floor(3, 40)), (2, floor(3, 7)), (3, floor(2, 40))]);
     }
 }

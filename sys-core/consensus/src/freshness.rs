@@ -24,7 +24,7 @@ pub(crate) struct Heard {
     pub(crate) echo: u64,
     /// Since the leader was last confirmed by a quorum.
     pub(crate) quorum_age: Option<Duration>,
-    /// The commit index, if it is of the leader's own term.
+    /// The commit index at the moment of that age, if it is of the leader's own term.
     pub(crate) commit: Option<u64>,
 }
 
@@ -59,8 +59,11 @@ impl Freshness {
         let since = Duration::from_millis(since.saturating_sub(1));
         let Some(as_of) = self.born.checked_add(since).and_then(|at| at.checked_sub(age)) else { return };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.is_none_or(|(known, _)| known <= as_of) {
-            *known = Some((as_of, commit));
+        match *known {
+            Some((newest, _)) if as_of < newest => {}
+            // Commits never go back: what says less was written before what is known.
+            Some((_, newest)) => *known = Some((as_of, commit.max(newest))),
+            None => *known = Some((as_of, commit)),
         }
     }
 
@@ -91,6 +94,16 @@ mod tests {
         freshness.hear(at(10_100), heard(stamp, 5_000, 3));
         assert_eq!(freshness.within(at(10_100), Duration::from_secs(60)), Some(7));
         assert_eq!(freshness.within(at(70_100), Duration::from_secs(60)), None);
+    }
+
+    #[test]
+    fn invariant_an_older_commit_index_replaces_no_newer_one() {
+        let freshness = Freshness::new();
+        let at = |ms| freshness.born + Duration::from_millis(ms);
+        freshness.hear(at(1_000), heard(freshness.stamp(at(900)), 0, 7));
+        freshness.hear(at(2_000), heard(freshness.stamp(at(1_900)), 0, 5));
+        assert_eq!(freshness.within(at(2_000), Duration::from_secs(60)), Some(7));
+        assert_eq!(freshness.within(at(2_000), Duration::from_millis(101)), Some(7), "as of the later time");
     }
 
     #[test]

@@ -211,6 +211,10 @@ impl Group {
     pub async fn transfer_leader(&self, to: ReplicaId, patience: Duration) -> Result<(), WaitError> {
         let stopped = |_| WaitError::Stopped { group: self.id() };
         self.0.rouse().await;
+        // A leader that hands over to who does not take it leads nobody until others campaign.
+        if self.0.leads() && !self.0.could_lead(to).await {
+            return Err(WaitError::Timeout { group: self.id() });
+        }
         self.0.raft().trigger().transfer_leader(to.0).await.map_err(stopped)?;
         self.wait_for(patience, |status| (status.leader == Some(to)).then_some(())).await
     }

@@ -21,6 +21,7 @@ use crate::log::{GroupLog, GroupLogError, LogEngine};
 use crate::net::{Hosted, Links, Network, Peers, RaftService};
 use crate::replica::{Parts, Replica, Rules};
 use crate::snapshot::SnapshotStore;
+use crate::stall::Stall;
 use crate::types::Raft;
 use crate::{
     Floor, Group, Hibernation, LogOpenError, Options, PeerAuth, PeerConnector, PeerDirectory, StateMachine,
@@ -117,6 +118,8 @@ impl Groups {
             options.hibernation,
             closing.subscribe(),
         ));
+        let (_, election_max) = options.timing.election();
+        tokio::spawn(crate::stall::run(hosted.clone(), election_max, closing.subscribe()));
         Ok(Self(Arc::new(Inner {
             options,
             config: Arc::new(config),
@@ -293,7 +296,9 @@ impl Inner {
         let snapshots = self.open_snapshots(group, id).await.map_err(failed)?;
         let machine = Arc::new(Mutex::new(machine));
         let (progress, applied) = watch::channel(None);
-        let adapter = Adapter::new(machine.clone(), snapshots.clone(), progress).map_err(failed)?;
+        let stall = Arc::new(Stall::default());
+        let adapter =
+            Adapter::new(machine.clone(), snapshots.clone(), progress, stall.clone()).map_err(failed)?;
 
         let (publish, status) = watch::channel(watcher::starting(group, id));
         let publish = Arc::new(publish);
@@ -333,6 +338,7 @@ impl Inner {
             publish,
             log: witness,
             floors,
+            stall,
             rules,
         }))
     }

@@ -178,6 +178,9 @@ impl Replica {
         self.while_asleep(self.election_min().saturating_mul(self.rank())).await;
         if self.sleep().is_asleep() {
             self.wake();
+            if !self.can_lead() {
+                return;
+            }
             let _ = self.raft().trigger().elect(true).await;
         }
     }

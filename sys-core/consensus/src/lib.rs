@@ -31,6 +31,7 @@ mod reads;
 mod replica;
 mod sleep;
 mod snapshot;
+mod stall;
 mod status;
 #[cfg(test)]
 mod testing;

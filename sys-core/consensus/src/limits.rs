@@ -86,6 +86,9 @@ pub const STOP_PAUSE: Duration = Duration::from_millis(20);
 /// [`crate::Command::ordinal`] fits.
 pub const MAX_NUMBER: u64 = 1 << 50;
 
+/// How long a leader waits for a member to say whether it could lead.
+pub const CAN_LEAD_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Groups that an answer to a ping names as stopped lately.
 pub const MAX_TOLD_STOPS: usize = 64;
 

@@ -28,7 +28,8 @@ const PAUSE: Duration = Duration::from_millis(30);
 /// Where the proof of a replica is.
 pub(crate) struct Proof {
     standing: AtomicU8,
-    /// Members by a newer descriptor, which sent something.
+    /// Leaders and candidates that this replica may not know as voters yet. Learners do not count: one that knows nothing of it, and one
+    /// voter of three, would be no majority.
     introduced: Mutex<BTreeSet<ReplicaId>>,
 }
 
@@ -48,6 +49,19 @@ impl Proof {
     fn is_open(&self) -> bool {
         self.standing.load(Ordering::Acquire) == PROVING
     }
+}
+
+/// Whether enough voters told: all `others` that this replica knows of, or later so many that they are a majority with it. One that
+/// was asked when it voted and does not any more counts no longer.
+fn is_enough(
+    others: &BTreeSet<ReplicaId>,
+    introduced: &BTreeSet<ReplicaId>,
+    told: &BTreeSet<ReplicaId>,
+    late: bool,
+) -> bool {
+    let counted = told.iter().filter(|id| others.contains(id) || introduced.contains(id)).count();
+    let all = !others.is_empty() && others.is_subset(told);
+    all || (late && counted >= others.len().div_ceil(2).max(1))
 }
 
 impl Replica {
@@ -93,12 +107,13 @@ impl Replica {
         );
     }
 
-    /// Before a request of a member is looked at: whether this replica takes part. An empty one asks the sender.
-    pub(crate) async fn admits(self: &Arc<Self>, from: ReplicaId) -> bool {
+    /// Before a request of a member is looked at: whether this replica takes part. An empty one asks the sender, if that
+    /// is a leader or a candidate.
+    pub(crate) async fn admits(self: &Arc<Self>, from: ReplicaId, as_voter: bool) -> bool {
         if self.proof().is_proven() {
             return true;
         }
-        if self.proof().is_open() {
+        if as_voter && self.proof().is_open() {
             self.proof().introduced.lock().unwrap_or_else(PoisonError::into_inner).insert(from);
             if self.held() == Floor::default() && self.is_told(from).await.is_some() {
                 self.take_part();
@@ -130,8 +145,7 @@ impl Replica {
             let silent: Vec<_> = voters.union(&introduced).copied().filter(|id| !told.contains(id)).collect();
             let asked = silent.into_iter().map(|peer| async move { this.is_told(peer).await.map(|()| peer) });
             told.extend(join_all(asked).await.into_iter().flatten());
-            let enough = told.len() >= voters.len().div_ceil(2).max(1) && Instant::now() >= grace;
-            if enough || (!voters.is_empty() && voters.is_subset(&told)) {
+            if is_enough(&voters, &introduced, &told, Instant::now() >= grace) {
                 sleep_until(started + self.election_min()).await;
                 return self.take_part();
             }
@@ -150,6 +164,36 @@ impl Replica {
                 None
             }
             Some(_) | None => Some(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_only_voters_prove_a_replica() {
+        let set = |ids: &[u64]| ids.iter().copied().map(ReplicaId).collect::<BTreeSet<_>>();
+        let (two, four) = (set(&[2, 3]), set(&[2, 3, 4, 5]));
+        for (others, introduced, told, late, enough) in [
+            (&two, &[][..], &[2, 3][..], false, true),
+            (&two, &[], &[2], false, false),
+            (&two, &[], &[2], true, true),
+            // A learner, or one that voted once.
+            (&two, &[], &[9], true, false),
+            (&four, &[], &[2, 9], true, false),
+            (&four, &[], &[2, 3], true, true),
+            // Somebody that was elected since.
+            (&two, &[9], &[9], true, true),
+            (&set(&[]), &[9], &[9], true, true),
+            (&set(&[]), &[], &[], true, false),
+        ] {
+            assert_eq!(
+                is_enough(others, &set(introduced), &set(told), late),
+                enough,
+                "{others:?} {introduced:?} {told:?} {late}"
+            );
         }
     }
 }

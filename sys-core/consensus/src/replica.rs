@@ -16,12 +16,13 @@ use crate::floors::Floors;
 use crate::freshness::Freshness;
 use crate::liveness::Liveness;
 use crate::log::Witness;
-use crate::net::{Incoming, Peers, quorum_age};
+use crate::net::{Incoming, Peers, own_commit, quorum_age};
 use crate::proof::Proof;
 use crate::propose::{Fate, Proposal, Way};
 use crate::reads::{self, Ask};
 use crate::sleep::Sleep;
 use crate::snapshot::SnapshotStore;
+use crate::stall::Stall;
 use crate::types::{Raft, Vote};
 use crate::{Applied, Floor, GroupStatus, Member, Role, limits};
 
@@ -48,6 +49,7 @@ pub(crate) struct Replica {
     log: Witness,
     floors: Arc<Floors>,
     proof: Proof,
+    stall: Arc<Stall>,
     rules: Rules,
 }
 
@@ -76,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) publish: Arc<watch::Sender<GroupStatus>>,
     pub(crate) log: Witness,
     pub(crate) floors: Arc<Floors>,
+    pub(crate) stall: Arc<Stall>,
     pub(crate) rules: Rules,
 }
 
@@ -95,6 +98,7 @@ impl Replica {
             publish,
             log,
             floors,
+            stall,
             rules,
         } = parts;
         let (proposals, proposed) = mpsc::channel(limits::PROPOSE_QUEUE);
@@ -120,6 +124,7 @@ impl Replica {
             log,
             floors,
             proof: Proof::new(),
+            stall,
             rules,
         });
         tokio::spawn(crate::propose::run(replica.clone(), proposed));
@@ -236,6 +241,10 @@ impl Replica {
         &self.proof
     }
 
+    pub(crate) fn stall(&self) -> &Stall {
+        &self.stall
+    }
+
     /// What the disk holds: nothing that was acknowledged may be above it.
     pub(crate) fn held(&self) -> Floor {
         let Floor { term, index } = self.log.held();
@@ -294,10 +303,8 @@ impl Replica {
         if !metrics.state.is_leader() {
             return self.freshness.within(Instant::now(), age);
         }
-        let committed = metrics.cluster_committed?;
-        let own =
-            committed.leader_id.node_id == self.id.0 && committed.leader_id.term == metrics.current_term;
-        (own && quorum_age(&metrics, self.id)? <= age).then_some(committed.index)
+        let committed = own_commit(&metrics, self.id)?;
+        (quorum_age(&metrics, self.id)? <= age).then_some(committed)
     }
 
     /// Held while the library is asked something; `None` once the replica stops.

@@ -94,10 +94,15 @@ impl Peers {
     fn note(&self, to: ReplicaId) -> Note {
         // The stamp first: the quorum's age must not be from before it.
         let echo = self.stamps.lock().unwrap_or_else(PoisonError::into_inner).get(&to).copied().unwrap_or(0);
-        let age = self.metrics.get().and_then(|metrics| quorum_age(&metrics.borrow_watched(), self.me));
+        // The commit index of the same moment as the age, not of when the entries were put together.
+        let standing = self.metrics.get().map(|metrics| {
+            let metrics = metrics.borrow_watched();
+            (quorum_age(&metrics, self.me), own_commit(&metrics, self.me))
+        });
+        let (age, commit) = standing.unwrap_or_default();
         let quorum_age_ms = age.and_then(|age| u32::try_from(age.as_millis()).ok()?.checked_add(1));
         self.floors.raise(self.me, self.log.held());
-        Note { echo, quorum_age_ms, floors: self.floors.news_for(to) }
+        Note { echo, quorum_age_ms, commit, floors: self.floors.news_for(to) }
     }
 
     fn stamped(&self, from: ReplicaId, stamp: u64) {
@@ -146,6 +151,18 @@ pub(crate) fn quorum_age(metrics: &RaftMetrics<Types>, me: ReplicaId) -> Option<
         return Some(Duration::ZERO);
     }
     metrics.last_quorum_acked.map(|acked| acked.into_inner().elapsed())
+}
+
+/// What this replica committed in the term that it leads. What earlier leaders committed counts once it committed an entry of its own.
+pub(crate) fn own_commit(metrics: &RaftMetrics<Types>, me: ReplicaId) -> Option<u64> {
+    let committed = metrics.cluster_committed.filter(|_| metrics.state.is_leader())?;
+    let by = committed.leader_id;
+    (by.node_id == me.0 && by.term == metrics.current_term).then_some(committed.index)
+}
+
+/// Whether a member installed a snapshot under the vote that it was sent under: one that knows a later leader took nothing.
+fn has_installed(answer: &SnapshotResponse<Types>, vote: Vote) -> bool {
+    answer.vote == vote
 }
 
 /// Makes a [`PeerCall`] for each member.
@@ -284,7 +301,7 @@ impl RaftNetworkV2<Types> for PeerCall {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = transfer::send(self, vote, snapshot) => {
-                if sent.is_ok() && let Some(last) = last {
+                if sent.as_ref().is_ok_and(|answer| has_installed(answer, vote)) && let Some(last) = last {
                     self.acknowledged(vote, last.index);
                 }
                 sent
@@ -316,6 +333,20 @@ impl RaftNetworkV2<Types> for PeerCall {
         } else {
             let error = CallError::Refused("handover".into());
             Err(self.failed(RPCTypes::TransferLeader, patience, error))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answers_a_snapshot_with_a_later_vote_acknowledged_nothing() {
+        let vote = Vote::new_committed(3, 1);
+        assert!(has_installed(&SnapshotResponse::new(vote), vote));
+        for other in [Vote::new(3, 1), Vote::new(4, 2), Vote::new_committed(4, 2)] {
+            assert!(!has_installed(&SnapshotResponse::new(other), vote), "{other}");
         }
     }
 }

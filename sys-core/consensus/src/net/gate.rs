@@ -84,7 +84,8 @@ pub(crate) fn check_content(from: ReplicaId, request: &Request<'_>) -> Result<()
         | Request::SnapshotEnd { .. }
         | Request::Propose(_)
         | Request::ReadIndex
-        | Request::Floor => {
+        | Request::Floor
+        | Request::CanLead => {
             return Ok(());
         }
     };
@@ -93,6 +94,24 @@ pub(crate) fn check_content(from: ReplicaId, request: &Request<'_>) -> Result<()
         Ok(())
     } else {
         Err(Refusal::SpeaksForAnother)
+    }
+}
+
+/// Whether a request is one that only voters make: leaders and candidates.
+pub(crate) fn speaks_as_voter(request: &Request<'_>) -> bool {
+    match request {
+        Request::Append(_)
+        | Request::SnapshotBegin { .. }
+        | Request::TransferLeader { .. }
+        | Request::Sleep { .. }
+        | Request::Vote(_)
+        | Request::PreVote(_) => true,
+        Request::SnapshotChunk { .. }
+        | Request::SnapshotEnd { .. }
+        | Request::Propose(_)
+        | Request::ReadIndex
+        | Request::Floor
+        | Request::CanLead => false,
     }
 }
 
@@ -141,5 +160,12 @@ mod tests {
     fn a_stranger_is_refused() {
         let peer = AuthenticatedPeer { id: PeerId::Node(NODE), spki: KEY, not_after: UnixMs(100) };
         assert_eq!(check_sender(GroupId(1), None, &peer, UnixMs(0)), Err(Refusal::NotAMember));
+    }
+
+    #[test]
+    fn who_only_asks_is_no_voter() {
+        assert!(!speaks_as_voter(&Request::ReadIndex) && !speaks_as_voter(&Request::Propose(Vec::new())));
+        let vote = VoteRecord::from(Vote::new_committed(1, 1));
+        assert!(speaks_as_voter(&Request::TransferLeader { vote, to: 2, last: None }));
     }
 }

@@ -24,7 +24,7 @@ pub(crate) async fn handle(
 ) -> Result<Bytes, Refusal> {
     let request: Request<'_> = wire::decode(&payload).map_err(|_| Refusal::Malformed)?;
     gate::check_content(from, &request)?;
-    if !matches!(request, Request::Floor) && !replica.admits(from).await {
+    if !matches!(request, Request::Floor) && !replica.admits(from, gate::speaks_as_voter(&request)).await {
         return Err(Refusal::Unproven);
     }
     let response = match request {
@@ -34,6 +34,7 @@ pub(crate) async fn handle(
         }
         Request::ReadIndex => Response::ReadIndex(replica.read_index_as_leader().await),
         Request::Floor => Response::Floor(replica.floors().of(from)),
+        Request::CanLead => Response::CanLead(replica.can_lead()),
         Request::Sleep { vote, last } => {
             Response::Asleep(replica.agree_to_sleep(from, vote.into(), last.into()).await)
         }
@@ -64,7 +65,11 @@ async fn protocol(
                     if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
                         replica.freshness().hear(Instant::now(), heard);
                         if !floors.is_empty() {
-                            replica.floors().raise_all(&floors);
+                            let of_members: Vec<_> = floors
+                                .into_iter()
+                                .filter(|(id, _)| replica.member(ReplicaId(*id)).is_some())
+                                .collect();
+                            replica.floors().hear(&of_members, replica.held().index);
                         }
                         // Handled first: only now the silence before it no longer counts.
                         replica.wake();
@@ -99,6 +104,9 @@ async fn protocol(
         Request::SnapshotEnd { transfer, chunks, sha256 } => {
             end(replica, from, transfer, chunks, sha256).await
         }
+        Request::TransferLeader { to, .. } if to == replica.id().0 && !replica.can_lead() => {
+            Response::TransferLeader { accepted: false }
+        }
         Request::TransferLeader { vote, to, last } => {
             let request = TransferLeaderRequest::new(vote.into(), to, last.map(Into::into));
             let answer = raft.handle_transfer_leader(request).await;
@@ -109,9 +117,11 @@ async fn protocol(
             }
         }
         // Answered by the caller.
-        Request::Propose(_) | Request::ReadIndex | Request::Floor | Request::Sleep { .. } => {
-            Response::Stopped
-        }
+        Request::Propose(_)
+        | Request::ReadIndex
+        | Request::Floor
+        | Request::Sleep { .. }
+        | Request::CanLead => Response::Stopped,
     })
 }
 

@@ -8,7 +8,7 @@ mod service;
 mod transfer;
 pub(crate) mod wire;
 
-pub(crate) use client::{Network, Peers, quorum_age};
+pub(crate) use client::{Network, Peers, own_commit, quorum_age};
 pub use gate::Refusal;
 pub(crate) use link::{CallError, Link, Links};
 pub(crate) use service::Hosted;

@@ -43,6 +43,8 @@ pub(crate) enum Request<'a> {
     Floor,
     /// A leader asks to sleep with it: its log ends here, all of it committed.
     Sleep { vote: VoteRecord, last: LogIdRecord },
+    /// A leader that wants to hand over asks whether the member could lead.
+    CanLead,
 }
 
 /// A process asks another whether it lives.
@@ -85,6 +87,8 @@ pub(crate) struct Note {
     pub(crate) echo: u64,
     /// See [`Heard::quorum_age`].
     pub(crate) quorum_age_ms: Option<u32>,
+    /// See [`Heard::commit`]. The entries beside it may have been put together earlier.
+    pub(crate) commit: Option<u64>,
     /// What members acknowledged, where it grew.
     pub(crate) floors: Vec<(u64, Floor)>,
 }
@@ -104,26 +108,18 @@ impl<'a> Append<'a> {
 }
 
 impl Append<'_> {
-    /// What members acknowledged, if it can be.
+    /// What members acknowledged, without what cannot be: nobody acknowledged to a later leader than this one. `None` if it is too much.
     pub(crate) fn floors(&self) -> Option<Vec<(u64, Floor)>> {
         let floors = &self.note.floors;
-        let in_bounds = floors.len() <= limits::MAX_FLOORS
-            && floors
-                .iter()
-                .all(|(_, floor)| floor.term < limits::MAX_NUMBER && floor.index < limits::MAX_NUMBER);
-        in_bounds.then(|| floors.clone())
+        let latest = Vote::from(self.vote).leader_id.term;
+        let can_be = |(_, floor): &&(u64, Floor)| floor.term <= latest && latest < limits::MAX_NUMBER;
+        (floors.len() <= limits::MAX_FLOORS).then(|| floors.iter().filter(can_be).copied().collect())
     }
 
     /// What it says of the leader's standing.
     pub(crate) fn heard(&self) -> Heard {
-        let commit = self.commit.map(LogId::from);
-        let leader = Vote::from(self.vote).leader_id;
-        Heard {
-            echo: self.note.echo,
-            quorum_age: self.note.quorum_age_ms.map(|age| Duration::from_millis(age.into())),
-            // What earlier leaders committed counts once the leader committed an entry of its own.
-            commit: commit.filter(|id| id.leader_id == leader).map(|id| id.index),
-        }
+        let Note { echo, quorum_age_ms, commit, floors: _ } = self.note;
+        Heard { echo, quorum_age: quorum_age_ms.map(|age| Duration::from_millis(age.into())), commit }
     }
 
     /// The library's request, its commands sharing the frame's bytes.
@@ -199,6 +195,8 @@ pub(crate) enum Response<'a> {
     Floor(Option<Floor>),
     /// To a leader that wants to sleep: agreed, in this process; or not.
     Asleep(Option<Life>),
+    /// To a leader that wants to hand over.
+    CanLead(bool),
 }
 
 /// See [`Response::Append`].

@@ -53,7 +53,8 @@ impl StoreBuilder<Types, GroupLog, Adapter, tempfile::TempDir> for Builder {
             SnapshotStore::open(&dir.path().join("snapshots"), cipher, GROUP, REPLICA, u64::MAX).unwrap();
         let machine: Box<dyn crate::StateMachine> = Box::new(MapMachine::default());
         let progress = tokio::sync::watch::channel(None).0;
-        let adapter = Adapter::new(Arc::new(Mutex::new(machine)), snapshots, progress).unwrap();
+        let adapter =
+            Adapter::new(Arc::new(Mutex::new(machine)), snapshots, progress, Arc::default()).unwrap();
         Ok((dir, log, adapter))
     }
 }

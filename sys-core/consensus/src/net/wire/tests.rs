@@ -59,6 +59,22 @@ fn impossible_answers_are_refused() {
     assert!(Appended::UpTo(Some(id(1, 5).into())).into_response(&vote, prev, last).is_some());
 }
 
+#[test]
+fn nobody_acknowledged_to_a_later_leader() {
+    let request = append(None, &[id(1, 0)]);
+    let floors = |told: &[(u64, Floor)]| {
+        let note = Note { floors: told.to_vec(), ..Note::default() };
+        let bytes = encode(&Request::Append(Append::new(&request, note))).unwrap();
+        match decode(&bytes).unwrap() {
+            Request::Append(append) => append.floors(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (now, later) = (Floor { term: 9, index: 3 }, Floor { term: 10, index: 0 });
+    assert_eq!(floors(&[(1, now), (2, later)]), Some(vec![(1, now)]));
+    assert_eq!(floors(&vec![(1, now); limits::MAX_FLOORS + 1]), None);
+}
+
 proptest! {
     #[test]
     fn arbitrary_payloads_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
