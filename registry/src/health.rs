@@ -120,11 +120,15 @@ impl Health {
         Some((replica, now.saturating_duration_since(*at)))
     }
 
-    /// How far a move of slots is, by whoever came farthest.
-    pub fn slot_move(&self, since: MapEpoch) -> Option<SlotProgress> {
+    /// How far a move of slots is: one group's leader knows what there is, the other's what has come.
+    pub fn slot_move(&self, since: MapEpoch) -> SlotProgress {
         let nodes = self.nodes();
-        let told = nodes.values().filter_map(|(_, heard)| heard.slot_moves.get(&since).copied());
-        told.max_by_key(|progress| progress.rows)
+        let told = nodes.values().filter_map(|(_, heard)| heard.slot_moves.get(&since));
+        told.fold(SlotProgress::default(), |known, told| SlotProgress {
+            rows: known.rows.max(told.rows),
+            rows_expected: known.rows_expected.max(told.rows_expected),
+            behind: known.behind.max(told.behind),
+        })
     }
 
     /// What placement goes by.

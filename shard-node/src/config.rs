@@ -52,6 +52,9 @@ struct ModuleServer {
     gid: u32,
     socket: PathBuf,
     data_socket: PathBuf,
+    /// It is to run where keys are in a chip only.
+    #[serde(default)]
+    hardware_tpm: bool,
 }
 
 /// `[log]`.
@@ -100,6 +103,8 @@ pub struct Config {
     pub web_origins: BTreeSet<WebOrigin>,
     /// Modules that are servers of their own, with the numbers of their tablespaces.
     pub module_servers: Vec<(u32, ModuleServerSpec)>,
+    /// A module server of this node demands that replicas are on machines with a hardware TPM.
+    pub demands_hardware_tpm: bool,
     /// Through what mail goes, if any does.
     pub mail: Option<MailConfig>,
 }
@@ -161,6 +166,7 @@ impl Config {
         if store.move_mib_s == 0 {
             return Err(NodeConfigError::Moves);
         }
+        let demands_hardware_tpm = module_server.iter().any(|module| module.hardware_tpm);
         Ok(Self {
             log_format: log.format,
             log_filter: log.filter,
@@ -171,6 +177,7 @@ impl Config {
             },
             web_origins: origins(web_origins)?,
             module_servers: module_servers(module_server)?,
+            demands_hardware_tpm,
             mail,
         })
     }
@@ -191,7 +198,18 @@ fn module_servers(raw: Vec<ModuleServer>) -> Result<Vec<(u32, ModuleServerSpec)>
     let mut sockets = BTreeSet::new();
     let own = rustix::process::geteuid().as_raw();
     let mut checked = Vec::new();
-    for ModuleServer { name, descriptors, policies, tablespace, uid, gid, socket, data_socket } in raw {
+    for module in raw {
+        let ModuleServer {
+            name,
+            descriptors,
+            policies,
+            tablespace,
+            uid,
+            gid,
+            socket,
+            data_socket,
+            hardware_tpm: _,
+        } = module;
         if tablespace < MIN_TABLESPACE || !numbers.insert(tablespace) {
             return Err(NodeConfigError::Tablespace { name, number: tablespace });
         }
@@ -258,6 +276,8 @@ mod tests {
         let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         let [(1000, spec)] = &load(example).unwrap().module_servers[..] else { panic!("{example}") };
         assert_eq!((spec.name.as_str(), spec.uid), ("notes", 990));
+        assert!(!load(example).unwrap().demands_hardware_tpm);
+        assert!(load(&format!("{example}hardware_tpm = true\n")).unwrap().demands_hardware_tpm);
     }
 
     fn server(name: &str, tablespace: u32, uid: u32) -> String {

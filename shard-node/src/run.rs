@@ -96,7 +96,7 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     background.extend([
         tokio::spawn(reconcile(Arc::clone(&runtime))),
         tokio::spawn(keep_whole(Arc::clone(&runtime))),
-        tokio::spawn(keep_telling(Arc::clone(&runtime))),
+        tokio::spawn(keep_telling(Arc::clone(&runtime), config.demands_hardware_tpm)),
         tokio::spawn(keep_moving(Arc::clone(&runtime), config.moves)),
         tokio::spawn(keep_renewed(Arc::clone(&member), registries)),
         tokio::spawn(follow(Arc::clone(&member), watcher.view(), bans)),

@@ -159,7 +159,7 @@ fn replica_row(
 
 fn slot_move_row(core: &Core, slot_move: &SlotMove) -> SlotMoveRow {
     let SlotMove { since, from, to, slots, give_up } = slot_move;
-    let SlotProgress { rows, rows_expected, behind } = core.health().slot_move(*since).unwrap_or_default();
+    let SlotProgress { rows, rows_expected, behind } = core.health().slot_move(*since);
     SlotMoveRow {
         since: since.0,
         from: from.0,

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use holdfast_domain::GroupId;
-use holdfast_proto::registry::v1::{HeartbeatRequest, ReplicaHealth, custody_client::CustodyClient};
+use holdfast_domain::{GroupId, SlotMove};
+use holdfast_proto::registry::v1::{
+    HeartbeatRequest, ReplicaHealth, SlotMoveProgress, custody_client::CustodyClient,
+};
 use tokio::time::Instant;
 
 use super::Runtime;
@@ -25,7 +27,7 @@ struct Counted {
 }
 
 /// Sends heartbeats for ever.
-pub async fn keep_telling(runtime: Arc<Runtime>) {
+pub async fn keep_telling(runtime: Arc<Runtime>, demands_hardware_tpm: bool) {
     let mut counts: BTreeMap<GroupId, Counted> = BTreeMap::new();
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -38,10 +40,10 @@ pub async fn keep_telling(runtime: Arc<Runtime>) {
         let member = &runtime.keeper.member;
         let request = HeartbeatRequest {
             zone: member.settings().zone.clone(),
-            demands_hardware_tpm: false,
+            demands_hardware_tpm,
             free_bytes: free_bytes(member.folder.path()),
             replicas,
-            slot_moves: Vec::new(),
+            slot_moves: slot_moves(&runtime).await,
         };
         for address in runtime.keeper.registries.addresses() {
             let Ok(channel) = runtime.keeper.registries.channel(&address) else { continue };
@@ -91,6 +93,34 @@ async fn health(
         missing_chunks: shard.known_holes().try_into().unwrap_or(u64::MAX),
         fault: runtime.told_fault(group, shard.replica()),
     }
+}
+
+/// How far moves of slots are, as far as the groups know that this node leads: the source what there is, the target what it has.
+async fn slot_moves(runtime: &Runtime) -> Vec<SlotMoveProgress> {
+    let view = Arc::clone(&runtime.view.borrow());
+    let mut told = Vec::new();
+    for slot_move in view.map.iter().flat_map(|map| &map.map.moves) {
+        let (from, to) =
+            (records(runtime, slot_move.from, slot_move), records(runtime, slot_move.to, slot_move));
+        let (rows_expected, rows) = tokio::join!(from, to);
+        if rows_expected.is_some() || rows.is_some() {
+            told.push(SlotMoveProgress {
+                since: slot_move.since.0,
+                rows: rows.unwrap_or_default(),
+                rows_expected: rows_expected.unwrap_or_default(),
+                // Nobody counts them: they are few when it matters.
+                behind: 0,
+            });
+        }
+    }
+    told
+}
+
+/// Records of the slots that move, in a group that this node leads.
+async fn records(runtime: &Runtime, group: GroupId, slot_move: &SlotMove) -> Option<u64> {
+    let shard = runtime.hosted.get(group).filter(|shard| shard.leads())?;
+    let slots = slot_move.slots.clone();
+    shard.blocking(move |shard| Ok(shard.state().records_in(&slots)?)).await.ok()
 }
 
 /// What is left on the disk; 0 if nobody knows.

@@ -121,6 +121,22 @@ impl GroupState {
         Ok(stats)
     }
 
+    /// Records of these slots, whether they are served here or not. Blocks.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub(crate) fn records_in(&self, slots: &[(Slot, Slot)]) -> Result<u64, StateError> {
+        let page = self.read().scan(Table::Slots, &KeyRange::all(), ScanLimit::MAX)?;
+        let mut records: u64 = 0;
+        for row in page.rows {
+            let within = |slot: Slot| slots.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+            if layout::slot_of(&row.key).is_some_and(within) {
+                records = records.saturating_add(SlotRow::decode(&row.value)?.records);
+            }
+        }
+        Ok(records)
+    }
+
     /// The digests that were taken last.
     pub fn taken(&self) -> Option<Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
