@@ -214,7 +214,7 @@ fn an_old_copy_of_one_record_is_found_and_its_replica_replaced() {
     };
     let first = replica(&world).unwrap().unwrap();
     world.cluster.node(1).unwrap().start_and_wait().unwrap();
-    wait::until(Duration::from_secs(60), "another replica on the node", || {
+    wait::until(Duration::from_secs(120), "another replica on the node", || {
         Ok(replica(&world)?.filter(|now| *now != first))
     })
     .unwrap();

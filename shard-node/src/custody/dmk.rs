@@ -194,7 +194,7 @@ async fn deposited(
 }
 
 /// Takes over the keys that current replicas wrapped to this TPM and that it does not have, and keeps them sealed. `sources` are the
-/// machines of the group's replicas: a wrap of anybody else is refused. Returns what is new, oldest first.
+/// machines of the group's replicas: a wrap of anybody else does not count. Returns what is new, oldest first.
 ///
 /// # Errors
 /// [`CustodyError::NoWrap`] while there is none at all.
@@ -205,7 +205,7 @@ pub async fn receive(
 ) -> Result<Generations, CustodyError> {
     let Keeper { member, registries } = keeper;
     let own = member.settings().node;
-    let (mut known, mut received) = (listed(member, group)?, Vec::new());
+    let (mut known, mut received, mut refused) = (listed(member, group)?, Vec::new(), None);
     for signed in rows::get(registries, group).await? {
         let claimed = claimed(&signed)?;
         let to_us = matches!(&claimed.target, WrapTarget::Tpm { node, .. } if *node == own);
@@ -213,7 +213,9 @@ pub async fn receive(
             continue;
         }
         if !sources.contains(&claimed.by) {
-            return Err(CustodyError::Wrapper { group, by: claimed.by });
+            // Who left may have made the right key. Who stays will wrap it, too, or a later one.
+            refused = Some(CustodyError::Wrapper { group, by: claimed.by });
+            continue;
         }
         let wrapper = newcomer::check(keeper, claimed.by, NodeRole::Node).await?;
         let row = rows::verify(&signed, group, claimed.by, wrapper.tls().key())?;
@@ -221,7 +223,11 @@ pub async fn receive(
         received.push((generation, unwrap(member, group, row).await?));
         known.push(generation);
     }
-    if known.is_empty() { Err(CustodyError::NoWrap(group)) } else { Ok(received) }
+    match refused {
+        Some(refused) if received.is_empty() => Err(refused),
+        _ if known.is_empty() => Err(CustodyError::NoWrap(group)),
+        _ => Ok(received),
+    }
 }
 
 /// What a row says, read before its signature is checked only to learn whose key to check it with.

@@ -73,14 +73,21 @@ pub async fn wrap_to(
     approvals: &[PcrApproval],
 ) -> Result<(), CustodyError> {
     let Keeper { member, registries } = keeper;
-    let mut rows = Vec::new();
-    for generation in keys.generations() {
+    let newest = keys.newest();
+    for generation in keys.generations().into_iter().rev() {
         let wrap = |dmk: &Dmk| newcomer.wrap(keeper, dmk, approvals).map(|target| (target, dmk.kcv()));
         let Some(wrapped) = keys.with(generation, wrap) else { continue };
         let (target, kcv) = wrapped?;
-        rows.push(rows::row(member, keys.group(), generation, target, kcv));
+        let row = rows::row(member, keys.group(), generation, target, kcv);
+        match rows::put(member, registries, vec![row]).await {
+            // The registry forgets old generations before we do.
+            Err(error) if generation < newest => {
+                tracing::debug!(%generation, error = %holdfast_domain::causes(&error), "an old key is not wrapped");
+            }
+            put => put?,
+        }
     }
-    rows::put(member, registries, rows).await
+    Ok(())
 }
 
 /// The newest epoch in which the operators' policy key approved anything for nodes; nobody else can raise it.

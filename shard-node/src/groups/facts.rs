@@ -83,9 +83,12 @@ impl Runtime {
     ) -> RaftFacts {
         let mut facts = self.facts_at_hand(descriptor, own, raft);
         if facts.own == Own::Leads {
+            let committed = raft.and_then(|raft| raft.status().committed).unwrap_or_default();
             let answers = self.ask_all(descriptor, own, 0).await;
             facts.reachable = answers.iter().map(|(id, _)| *id).chain([own]).collect();
-            let complete = answers.iter().filter(|(_, said)| said.missing_chunks == 0);
+            let is_whole =
+                |said: &ReadinessReply| said.missing_chunks == 0 && said.applied_index >= committed;
+            let complete = answers.iter().filter(|(_, said)| is_whole(said));
             facts.complete = complete.map(|(id, _)| *id).chain([own]).collect();
         }
         facts

@@ -106,6 +106,11 @@ impl Runtime {
 
     /// Hands the lead over and asks to be replaced.
     pub(super) async fn ask_for_replacement(&self, group: GroupId, own: ReplicaId) -> Result<(), StepError> {
+        let doubted = self.hosted.get(group).is_some_and(|shard| shard.doubt().is_some());
+        // One in doubt at a time: the others' copies are all there is until it is replaced.
+        if doubted && !self.descriptor(group)?.is_settled() {
+            return Ok(());
+        }
         if let Some(raft) = self.consensus.get(group) {
             raft.step_aside(LEAD_PATIENCE).await;
         }

@@ -2,7 +2,7 @@
 //!
 //! Pure, and without memory: what was done shows in the facts, so that every step can be repeated after a crash at any point, by whoever
 //! leads then. Reports come before changes, so that the map never falls behind by more than one; one change of membership at a time, and
-//! none that would leave the group without a majority that answers. A member of the group that the map does not list is left alone: the
+//! none that would leave the group without a majority that answers. A member of the group that the map does not list is left alone while the
 //! map that lists it may be on its way.
 
 #[cfg(test)]
@@ -149,11 +149,24 @@ impl Leader<'_> {
         };
         let can_do_without = |id: &ReplicaId| {
             let mut voters = self.raft.voters.clone();
-            // Without a vote it is missed by nobody.
-            !voters.remove(id) || self.has_majority(&voters)
+            // Without a vote it is missed by nobody. While it answers, it stays until a majority of the others has every chunk.
+            !voters.remove(id)
+                || self.has_majority(&voters)
+                    && (!self.raft.reachable.contains(id) || self.is_majority(&voters, &self.raft.complete))
         };
         let mut leaving = self.others(put_off).filter(|replica| leaves(replica)).map(|of| of.replica);
-        leaving.find(can_do_without).map(Step::Remove)
+        let leaving = leaving.find(can_do_without);
+        leaving.or_else(|| self.forgotten(put_off).find(can_do_without)).map(Step::Remove)
+    }
+
+    /// Members that the map listed once: ids only grow, so below its highest none is still to come. A leader with an older map let them
+    /// in again after another had taken them out.
+    fn forgotten(&self, put_off: bool) -> impl Iterator<Item = ReplicaId> {
+        let RaftFacts { voters, learners, put_off: asked, .. } = self.raft;
+        let listed = |id: &ReplicaId| self.descriptor.replicas.iter().any(|of| of.replica == *id);
+        let highest = self.descriptor.replicas.iter().map(|of| of.replica).max();
+        let members = voters.iter().chain(learners).copied();
+        members.filter(move |id| !listed(id) && Some(*id) < highest && asked.contains(id) == put_off)
     }
 
     fn admit(&self, put_off: bool) -> Option<Step> {
@@ -192,8 +205,12 @@ impl Leader<'_> {
     }
 
     fn has_majority(&self, voters: &BTreeSet<ReplicaId>) -> bool {
-        let answering = voters.iter().filter(|id| **id == self.own || self.raft.reachable.contains(id));
-        answering.count() > voters.len() / 2
+        self.is_majority(voters, &self.raft.reachable)
+    }
+
+    fn is_majority(&self, voters: &BTreeSet<ReplicaId>, of: &BTreeSet<ReplicaId>) -> bool {
+        let counted = voters.iter().filter(|id| **id == self.own || of.contains(id));
+        counted.count() > voters.len() / 2
     }
 
     fn is_member(&self, id: ReplicaId) -> bool {

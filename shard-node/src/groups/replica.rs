@@ -1,8 +1,13 @@
 //! Founding, starting and deleting replicas.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use holdfast_consensus::{Member, Pin};
+use holdfast_consensus::{Group, Member, Pin};
 use holdfast_domain::{GroupId, NodeId, ReplicaDescriptor, ReplicaId, ReplicaState};
 use holdfast_proto::registry::v1::ReplicaReport;
 use holdfast_store::segments::{SegmentOptions, SegmentStore};
@@ -16,6 +21,9 @@ use crate::{
 
 /// How long a group of one replica may take to elect itself.
 const LEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at a start that may wait for a key, and how long it may wait in all: other replicas start after it.
+const KEY_LOOK: Duration = Duration::from_millis(500);
+const KEY_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Runtime {
     /// Starts every replica that this disk holds, before the registry is asked for anything.
@@ -52,10 +60,7 @@ impl Runtime {
             tokio::task::spawn_blocking(move || SegmentStore::open(&folder, SegmentOptions::default()));
         let segments = Arc::new(segments.await.map_err(|_| StepError::Interrupted)??);
         // Last of what can fail: a replica that runs unhosted could not be started again.
-        let raft = match self.floor(group, replica).await {
-            Some(floor) => self.consensus.start_above(group, replica, state.machine(), floor).await?,
-            None => self.consensus.start(group, replica, state.machine()).await?,
-        };
+        let raft = self.start_raft(group, replica, &state).await?;
         let shard = ShardGroup::open(raft, state, segments, self.clock.clone());
         let (raft, neighbours) = (shard.raft().clone(), Arc::clone(&self.neighbours));
         shard.connect(Arc::new(GroupPeers { raft, neighbours }));
@@ -63,6 +68,38 @@ impl Runtime {
         self.hosted.insert(Arc::clone(&shard));
         tracing::info!(%group, %replica, "replica started");
         Ok(shard)
+    }
+
+    /// A start applies what is committed, and that may wait for a key: which is fetched meanwhile, or the start is given up for now.
+    async fn start_raft(
+        &self,
+        group: GroupId,
+        replica: ReplicaId,
+        state: &Arc<GroupState>,
+    ) -> Result<Group, StepError> {
+        let floor = self.floor(group, replica).await;
+        let (consensus, machine) = (self.consensus.clone(), state.machine());
+        // A task of its own, as it may block.
+        let mut starting = tokio::spawn(async move {
+            match floor {
+                Some(floor) => consensus.start_above(group, replica, machine, floor).await,
+                None => consensus.start(group, replica, machine).await,
+            }
+        });
+        let began = Instant::now();
+        loop {
+            match tokio::time::timeout(KEY_LOOK, &mut starting).await {
+                Ok(started) => return Ok(started.map_err(|_| StepError::Interrupted)??),
+                Err(_) if state.keys().awaited().is_none() => {}
+                Err(_) if began.elapsed() > KEY_PATIENCE => state.keys().close(),
+                Err(_) => {
+                    let received = self.receive_into(group, state.keys()).await;
+                    if let Err(error) = received {
+                        tracing::warn!(%group, error = %holdfast_domain::causes(&error), "the start waits for a key");
+                    }
+                }
+            }
+        }
     }
 
     fn group_keys(&self, group: GroupId, generations: Generations) -> Result<GroupKeys, StepError> {
@@ -94,9 +131,14 @@ impl Runtime {
 
     /// Takes over the keys that other replicas of the group wrapped to this machine; into a running replica too.
     pub(crate) async fn receive_keys(&self, group: GroupId) -> Result<(), StepError> {
+        match self.hosted.get(group) {
+            Some(shard) => self.receive_into(group, shard.state().keys()).await,
+            None => Ok(custody::receive(&self.keeper, group, &self.wrappers(group)?).await.map(drop)?),
+        }
+    }
+
+    async fn receive_into(&self, group: GroupId, keys: &GroupKeys) -> Result<(), StepError> {
         let received = custody::receive(&self.keeper, group, &self.wrappers(group)?).await?;
-        let Some(shard) = self.hosted.get(group) else { return Ok(()) };
-        let keys = shard.state().keys();
         for (generation, dmk) in received {
             if generation > keys.newest() {
                 keys.push(generation, dmk).map_err(CustodyError::Generation)?;

@@ -2,7 +2,7 @@
 //! what it was; what is made from now on is not for it.
 
 use holdfast_domain::{GroupDescriptor, KeyGeneration, Reason, ReplicaDescriptor, ReplicaId, ReplicaState};
-use holdfast_proto::registry::v1::ReplicaReport;
+use holdfast_proto::{node::v1::ReadinessReply, registry::v1::ReplicaReport};
 use holdfast_store::{KeyRange, ScanLimit};
 use holdfast_sys_core::Refusal;
 
@@ -10,8 +10,8 @@ use super::{Runtime, StepError, report::report};
 use crate::{
     custody::{self, CustodyError, Newcomer},
     machine::{
-        Command, IncomingRow, Outcome, Row as _, SlotKeyringRow, SlotRow, SlotStatus, StateError, Table,
-        fingerprint, slot_key, slot_of,
+        Command, GroupRow, IncomingRow, Outcome, Row as _, SlotKeyringRow, SlotRow, SlotStatus, StateError,
+        Table, fingerprint, slot_key, slot_of,
     },
     partition::{ShardGroup, refusals},
 };
@@ -38,6 +38,9 @@ impl Runtime {
         }
         let newest = keys.newest();
         self.spread_key(descriptor, own, newest).await?;
+        // The fence first: what was sealed under an older key and is still under way is refused behind it.
+        let fence = Command::RequireGeneration { generation: newest };
+        shard.propose(shard.term()?, &fence).await?;
         reseal_slots(&shard).await?;
         report(self, (group, own), ReplicaReport::Rotated, newest.0.into()).await
     }
@@ -47,12 +50,17 @@ impl Runtime {
         let group = descriptor.group;
         let shard = self.hosted.get(group).ok_or(StepError::NotInMap("a running replica"))?;
         let mut others = Vec::new();
-        // Who leaves gets no new key.
-        let stays =
-            |replica: &&ReplicaDescriptor| replica.replica != own && replica.state != ReplicaState::Leaving;
-        for replica in descriptor.replicas.iter().filter(stays) {
-            self.check_standing(replica)?;
-            others.push(Newcomer::check(&self.keeper, replica.node).await?);
+        for replica in descriptor.replicas.iter().filter(|replica| replica.replica != own) {
+            let checked = match self.check_standing(replica) {
+                Ok(()) => Newcomer::check(&self.keeper, replica.node).await.map_err(StepError::from),
+                Err(banned) => Err(banned),
+            };
+            match checked {
+                Ok(newcomer) => others.push(newcomer),
+                // It leaves, and need not be able to.
+                Err(_) if replica.state == ReplicaState::Leaving => {}
+                Err(error) => return Err(error),
+            }
         }
         let approvals = self.view.borrow().approvals.clone();
         let wrap_all = |dmk: &holdfast_keys::Dmk| {
@@ -76,11 +84,20 @@ impl Runtime {
         own: ReplicaId,
         generation: KeyGeneration,
     ) -> Result<(), StepError> {
-        let answers = self.ask_all(descriptor, own, generation.0).await;
+        let lacks = |said: &ReadinessReply| said.key_generation < generation.0;
+        let mut answers = self.ask_all(descriptor, own, generation.0).await;
+        let lacking: Vec<_> = answers.iter().filter(|(_, said)| lacks(said)).map(|(id, _)| *id).collect();
+        for id in &lacking {
+            // Who wrapped it to this one may have left since.
+            self.wrap(descriptor.group, &self.listed(descriptor.group, *id)?).await?;
+        }
+        if !lacking.is_empty() {
+            answers = self.ask_all(descriptor, own, generation.0).await;
+        }
         let stays =
             |id: ReplicaId| descriptor.replica(id).is_some_and(|of| of.state != ReplicaState::Leaving);
         let mut staying = answers.iter().filter(|(id, _)| stays(*id));
-        let all_have_it = staying.all(|(_, said)| said.key_generation >= generation.0);
+        let all_have_it = staying.all(|(_, said)| !lacks(said));
         let is_voter = |replica: &&ReplicaDescriptor| {
             replica.replica == own || answers.iter().any(|(id, _)| *id == replica.replica)
         };
@@ -137,6 +154,11 @@ fn stale_keyrings(shard: &ShardGroup) -> Result<Vec<Command>, Refusal> {
     let transfer_key = crate::transfer::resealed_transfer_key(shard);
     stale.extend(transfer_key.map_err(|error| refusals::because(Reason::Internal, &error))?);
     Ok(stale)
+}
+
+/// The oldest generation that commands may still bring. Blocks.
+pub(super) fn fenced_below(shard: &ShardGroup) -> Result<KeyGeneration, Refusal> {
+    Ok(shard.state().read().get::<GroupRow>(&[])?.unwrap_or_default().min_generation)
 }
 
 /// The oldest generation that anything in the state is sealed under. Blocks.

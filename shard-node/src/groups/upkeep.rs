@@ -11,12 +11,14 @@ use holdfast_domain::{GroupDescriptor, GroupId, KeyGeneration, ReplicaId, Replic
 use super::{
     Runtime, StepError,
     replica::member_of,
-    rotate::{oldest_key_in_use, reseal_slots},
+    rotate::{fenced_below, oldest_key_in_use, reseal_slots},
 };
 use crate::{custody, partition::ShardGroup};
 
 /// Pause between two tries to forget an old key: each makes a snapshot.
 const RETIRE: Duration = Duration::from_secs(10);
+/// How long a voter may take to lead instead.
+const LEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a snapshot may take.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -70,7 +72,12 @@ impl Runtime {
     ) -> Result<(), StepError> {
         let group = descriptor.group;
         if shard.state().keys().awaited().is_some() {
-            self.receive_keys(group).await?;
+            let received = self.receive_keys(group).await;
+            // Whoever leads and cannot apply keeps all others from deciding.
+            if received.is_err() && shard.raft().status().leads() {
+                shard.raft().step_aside(LEAD_PATIENCE).await;
+            }
+            received?;
         }
         if shard.leads() {
             if self.wants_activation(descriptor) {
@@ -146,7 +153,8 @@ impl Runtime {
         let keys = shard.state().keys();
         let old: Vec<_> =
             keys.generations().into_iter().filter(|of| used.is_none_or(|used| *of < used)).collect();
-        let old: Vec<_> = old.into_iter().filter(|of| *of < keys.newest()).collect();
+        let fence = shard.blocking(fenced_below).await?;
+        let old: Vec<_> = old.into_iter().filter(|of| *of < keys.newest().min(fence)).collect();
         if old.is_empty() {
             return Ok(());
         }

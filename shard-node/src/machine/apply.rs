@@ -8,13 +8,14 @@ mod batch;
 mod dedup;
 mod digests;
 mod feed;
+mod fence;
 mod files;
 mod incoming;
 mod outgoing;
 mod records;
 mod rekey;
 
-use holdfast_domain::{FileId, Sha256Hash, Slot};
+use holdfast_domain::{FileId, PolicyEpoch, Sha256Hash, Slot};
 use holdfast_store::records::PartitionToken;
 
 use super::{
@@ -93,7 +94,8 @@ impl<'a> Applying<'a> {
                     PartitionKeyringRow { min_generation, sealed },
                 )
             }
-            Command::RequirePolicy { epoch } => self.require_policy(GroupRow { min_policy: epoch }),
+            Command::RequirePolicy { epoch } => self.require_policy(epoch),
+            Command::RequireGeneration { generation } => self.require_generation(generation),
             Command::Move(command) => self.move_step(command),
             Command::TakeDigests { mark } => self.take_digests(mark),
         };
@@ -168,7 +170,7 @@ impl<'a> Applying<'a> {
         previous: Option<Sha256Hash>,
         row: SlotKeyringRow,
     ) -> Result<(), Refused> {
-        self.state.keys().await_generation(row.generation).map_err(StateError::from)?;
+        self.admit_generation(row.generation)?;
         match self.txn.get::<SlotRow>(&layout::slot(slot))? {
             Some(slot) if slot.status != SlotStatus::Left && slot.epoch == epoch && previous.is_some() => {
                 self.moving = slot.status == SlotStatus::Moving;
@@ -203,10 +205,10 @@ impl<'a> Applying<'a> {
         if present == previous { Ok(self.txn.put(key, row)?) } else { refuse(Outcome::Conflict) }
     }
 
-    fn require_policy(&mut self, row: GroupRow) -> Result<(), Refused> {
+    fn require_policy(&mut self, epoch: PolicyEpoch) -> Result<(), Refused> {
         let present = self.txn.get::<GroupRow>(&[])?.unwrap_or_default();
-        if present.min_policy < row.min_policy {
-            self.txn.put(&[], &row)?;
+        if present.min_policy < epoch {
+            self.txn.put(&[], &GroupRow { min_policy: epoch, ..present })?;
         }
         Ok(())
     }

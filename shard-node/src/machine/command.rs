@@ -83,6 +83,11 @@ pub enum Command {
         /// Drawn by the proposer: names this comparison.
         mark: u64,
     },
+    /// Keyrings under older generations of the group's key are refused from now on.
+    RequireGeneration {
+        /// The oldest generation that counts.
+        generation: KeyGeneration,
+    },
 }
 
 /// Changes of one partition, all or none.

@@ -56,6 +56,8 @@ pub(crate) struct Progress(pub(crate) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct GroupRow {
     pub(crate) min_policy: PolicyEpoch,
+    /// Nothing is sealed under an older generation of the group's key any more.
+    pub(crate) min_generation: KeyGeneration,
 }
 
 /// Whether a slot takes commands. [`crate::transfer`] says who goes where.
@@ -267,7 +269,7 @@ mod tests {
         let mut lines = include_str!("../../frozen/rows-1.hex").lines();
         let mut next = || lines.next().unwrap_or_default();
         frozen(&Progress(300), next());
-        frozen(&GroupRow { min_policy: PolicyEpoch(3) }, next());
+        frozen(&GroupRow { min_policy: PolicyEpoch(3), min_generation: KeyGeneration(2) }, next());
         let slot = SlotRow {
             high_water: 7,
             digest: [8; 32],

@@ -283,7 +283,30 @@ fn a_disk_without_the_log_of_a_voter_does_not_start_under_its_id() {
 }
 
 #[test]
-fn a_member_that_the_map_does_not_list_is_left_alone() {
+fn a_member_that_the_map_has_forgotten_is_taken_out() {
+    let mut map = group(&[Voter, Voter, Voter]);
+    map.replicas[1] = replica(9, Voter);
+    let raft = facts(&[1, 2, 3, 9], &[], &[1, 3, 9]);
+    assert_eq!(next_step(ReplicaId(1), &map, &raft), Step::Remove(ReplicaId(2)));
+}
+
+#[test]
+fn who_leaves_stays_while_it_answers_and_the_others_lack_chunks() {
+    let map = group(&[Voter, Leaving, Voter]);
+    let raft = RaftFacts { complete: ids(&[1, 2]), ..facts(&[1, 2, 3], &[], &[1, 2, 3]) };
+    assert_eq!(next_step(ReplicaId(1), &map, &raft), Step::Rest);
+}
+
+#[test]
+fn a_member_that_the_map_may_list_later_is_left_alone() {
     let raft = facts(&[1, 2, 3, 4], &[], &[1, 2, 3, 4]);
     assert_eq!(next_step(ReplicaId(1), &group(&[Voter, Voter, Voter]), &raft), Step::Rest);
+}
+
+#[test]
+fn a_member_that_the_map_listed_once_is_taken_out() {
+    let mut map = group(&[Voter, Voter, Voter, Voter]);
+    map.replicas.remove(1);
+    let raft = facts(&[1, 3, 4], &[2], &[1, 2, 3, 4]);
+    assert_eq!(next_step(ReplicaId(1), &map, &raft), Step::Remove(ReplicaId(2)));
 }

@@ -10,11 +10,11 @@ use holdfast_store::records::{RecordKey, StoredRecord};
 
 use super::{
     super::{
-        Blob, Outcome, SlotEpoch, StateError, Table, layout,
+        Blob, Outcome, SlotEpoch, Table, layout,
         moves::{Fence, FencedSlot, MovedRow, Position, TRAVEL, is_proper, slots_of},
         rows::{
-            DedupRow, FileRow, GroupRow, IncomingPhase, IncomingRow, PageRow, PartitionKeyringRow, Row,
-            SlotKeyringRow, SlotRow, SlotStatus,
+            DedupRow, FileRow, IncomingPhase, IncomingRow, PageRow, PartitionKeyringRow, Row, SlotKeyringRow,
+            SlotRow, SlotStatus,
         },
     },
     Applying, Refused, refuse,
@@ -29,7 +29,7 @@ impl Applying<'_> {
         if !is_proper(&row.slots) {
             return refuse(Outcome::Malformed);
         }
-        self.state.keys().await_generation(row.generation).map_err(StateError::from)?;
+        self.admit_generation(row.generation)?;
         match self.txn.get::<IncomingRow>(&[])? {
             Some(present) if present.since == row.since && present.is_open() => {
                 let IncomingRow { generation, sealed, .. } = row.clone();
@@ -127,23 +127,23 @@ impl Applying<'_> {
     }
 
     /// What others must know before a row is there.
-    fn before_row(&self, table: Table, key: &Blob, value: Option<&Blob>) -> Result<(), StateError> {
+    fn before_row(&mut self, table: Table, key: &Blob, value: Option<&Blob>) -> Result<(), Refused> {
         match table {
             Table::SlotKeyrings => {
                 if let Some(value) = value {
                     let generation = SlotKeyringRow::decode(&value.0)?.generation;
-                    self.state.keys().await_generation(generation)?;
+                    self.admit_generation(generation)?;
                 }
             }
             // Whichever of a file's rows comes last tells of its chunks.
             Table::Files => {
                 if let Some((slot, file)) = layout::file_of(&key.0) {
-                    self.state.news().file(slot, file);
+                    self.published.push((slot, file));
                 }
             }
             Table::Pages => {
                 if let Some((slot, file, _)) = layout::page_of(&key.0) {
-                    self.state.news().file(slot, file);
+                    self.published.push((slot, file));
                 }
             }
             _ => {}
@@ -185,7 +185,7 @@ impl Applying<'_> {
         for fenced in &fence.slots {
             self.activate_slot(fenced)?;
         }
-        self.require_policy(GroupRow { min_policy: fence.min_policy })?;
+        self.require_policy(fence.min_policy)?;
         Ok(self.txn.put(&[], &IncomingRow { phase: IncomingPhase::Activated, ..row })?)
     }
 

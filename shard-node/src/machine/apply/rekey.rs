@@ -5,7 +5,7 @@ use holdfast_store::records::PartitionToken;
 
 use super::{
     super::{
-        Outcome, SlotEpoch, StateError, layout,
+        Outcome, SlotEpoch, layout,
         moves::Rekeyed,
         rows::{PartitionKeyringRow, SlotKeyringRow, SlotRow},
     },
@@ -21,7 +21,7 @@ impl Applying<'_> {
         keyring: &SlotKeyringRow,
         partitions: Vec<Rekeyed>,
     ) -> Result<(), Refused> {
-        self.state.keys().await_generation(keyring.generation).map_err(StateError::from)?;
+        self.admit_generation(keyring.generation)?;
         let row = self.serving(slot, epoch)?;
         if u32::try_from(partitions.len()) != Ok(row.partitions) {
             return refuse(Outcome::Conflict);

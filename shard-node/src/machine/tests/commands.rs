@@ -213,7 +213,12 @@ fn frozen_commands_and_outcomes_still_decode() {
         Command::RequirePolicy { epoch: PolicyEpoch(3) },
     ];
     let commands = commands.into_iter().chain(super::moves::frozen().map(Command::Move));
-    let commands: Vec<_> = commands.chain([Command::TakeDigests { mark: 300 }]).collect();
+    let commands: Vec<_> = commands
+        .chain([
+            Command::TakeDigests { mark: 300 },
+            Command::RequireGeneration { generation: KeyGeneration(2) },
+        ])
+        .collect();
     let frozen = include_str!("../../../frozen/commands-1.hex");
     let encoded: Vec<_> = commands.iter().map(|command| hex::encode(command.encode().unwrap())).collect();
     assert_eq!(encoded, frozen.lines().collect::<Vec<_>>(), "{}", encoded.join("\n"));
