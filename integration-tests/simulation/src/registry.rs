@@ -48,13 +48,15 @@ pub struct Registry {
     changes: u64,
 }
 
-impl Registry {
+impl Default for Registry {
     /// With all nodes, and no groups.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let (heard, leading_since, down_until) = (BTreeMap::new(), 0, 0);
         Self { state: BASE.state.clone(), heard, leading_since, down_until, changes: 0 }
     }
+}
 
+impl Registry {
     fn act(&mut self, now: u64, by: SpiffeSubject, act: Act) -> Result<(), String> {
         let command = Command { now: UnixMs(2_000_000 + now), by, act };
         let outcome = self.state.apply(self.state.index() + 1, command);
