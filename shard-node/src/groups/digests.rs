@@ -113,8 +113,8 @@ mod tests {
     #[test]
     fn one_against_one_condemns_nobody() {
         let (one, other) = (digests(&[(1, 1)]), digests(&[(1, 2)]));
-        assert_eq!(verdict(&one, &[other.clone()], 2), Verdict::Unclear);
-        assert_eq!(verdict(&one, &[other], 3), Verdict::Unclear);
+        assert_eq!(verdict(&one, std::slice::from_ref(&other), 2), Verdict::Unclear);
+        assert_eq!(verdict(&one, std::slice::from_ref(&other), 3), Verdict::Unclear);
         assert_eq!(verdict(&one, &[digests(&[(1, 2)]), digests(&[(1, 3)])], 3), Verdict::Unclear);
     }
 }
