@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use holdfast_proto::registry::v1::NodeStanding;
 
 use crate::{chaos::Stage, cluster::Role, wait};
@@ -15,8 +15,8 @@ pub(super) fn drain(stage: &mut Stage) -> anyhow::Result<()> {
     stage.say(&format!("node-{} is drained", at + 1));
     stage.cluster.order_standing(at, NodeStanding::Draining)?;
     let drained = wait::until(DONE, "an empty node", || {
-        let left = stage.cluster.group_rows()?.into_iter().filter(|row| row.is_on(at)).count();
-        Ok((left == 0).then_some(()))
+        let rows = stage.cluster.group_rows()?;
+        if rows.iter().any(|row| row.is_on(at)) { bail!("{rows:?}") } else { Ok(Some(())) }
     });
     stage.cluster.order_standing(at, NodeStanding::Serving)?;
     drained
@@ -34,7 +34,7 @@ pub(super) fn move_replica(stage: &mut Stage) -> anyhow::Result<()> {
     kill_some_node(stage)?;
     wait::until(DONE, "a replica that has moved", || {
         let row = stage.cluster.group_row(group)?;
-        Ok((row.is_on(to) && !row.is_on(from)).then_some(()))
+        if row.is_on(to) && !row.is_on(from) { Ok(Some(())) } else { bail!("{row:?}") }
     })
 }
 
