@@ -121,6 +121,9 @@ pub enum StepError {
         /// Which generation.
         generation: holdfast_domain::KeyGeneration,
     },
+    /// A newcomer waits for the end of a rotation.
+    #[error("the key of group {0} is being replaced; a newcomer comes after that")]
+    KeysInMotion(GroupId),
     /// The disk holds an earlier replica of the group, which is deleted first.
     #[error("the disk still holds an earlier replica of group {0}")]
     FormerReplica(GroupId),

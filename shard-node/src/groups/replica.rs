@@ -1,7 +1,7 @@
 //! Founding, starting and deleting replicas.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -156,8 +156,10 @@ impl Runtime {
         Ok(descriptor.replicas.iter().filter(has_key).map(|replica| replica.node).collect())
     }
 
-    /// Replicas to delete here: the registry names them, and the signed map, which is nobody's word alone, does without them.
+    /// Replicas to delete here: the registry names them, or a disk that was put back holds them again; and the signed map, which is nobody's
+    /// word alone, does without them.
     pub(super) fn to_drop(&self, group: GroupId) -> Vec<ReplicaId> {
+        let stored = self.consensus.stored().into_iter().filter(|(of, _)| *of == group).map(|(_, id)| id);
         let view = self.view.borrow();
         let Some(map) = &view.map else { return Vec::new() };
         let descriptor = map.map.group(group);
@@ -167,8 +169,12 @@ impl Runtime {
                 group.replica(replica).is_none() && group.voters().any(|voter| voter.replica != replica)
             }
         };
-        let of_group = view.drops.iter().filter(|(of, _)| *of == group).map(|(_, replica)| *replica);
-        of_group.filter(|replica| done_without(*replica)).collect()
+        // Ids only grow: below one that is listed, what is not listed was, and is gone.
+        let newest = descriptor.and_then(|group| group.replicas.iter().map(|of| of.replica).max());
+        let returned = stored.filter(|replica| newest.is_some_and(|newest| *replica < newest));
+        let named = view.drops.iter().filter(|(of, _)| *of == group).map(|(_, replica)| *replica);
+        let gone: BTreeSet<_> = named.chain(returned).filter(|replica| done_without(*replica)).collect();
+        gone.into_iter().collect()
     }
 
     /// Deletes what is left of a replica: log, records, chunks, key. Can be repeated; a later replica of the same group is not touched.

@@ -88,6 +88,7 @@ impl Runtime {
     /// A newcomer gets the key after its machine was checked, and the log after it got the key.
     async fn admit(&self, group: GroupId, id: ReplicaId) -> Result<(), StepError> {
         let newcomer = self.listed(group, id)?;
+        self.settle_keys(&*self.hosted.get(group).ok_or(StepError::NotInMap("a running replica"))?).await?;
         self.wrap(group, &newcomer).await?;
         Ok(self.raft(group)?.add_learner(id, member_of(&newcomer)).await?)
     }

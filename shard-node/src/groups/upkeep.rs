@@ -47,7 +47,7 @@ impl Runtime {
             return true;
         }
         shard.leads()
-            && (self.rotation(group).is_some()
+            && (self.may_rotate(&shard).is_some()
                 || self.wants_activation(descriptor)
                 || !self.unwrapped(descriptor, &shard).is_empty()
                 || !stale_addresses(descriptor, &shard).is_empty())
@@ -93,7 +93,7 @@ impl Runtime {
                 self.wrap(group, &self.listed(group, learner)?).await?;
                 self.done(group, |done| done.wrapped.insert((learner, newest)));
             }
-            if let Some(above) = self.rotation(group) {
+            if let Some(above) = self.may_rotate(shard) {
                 self.rotate(descriptor, own, above).await?;
             }
         }
@@ -110,6 +110,26 @@ impl Runtime {
     /// The generation above which the group's key is to be.
     fn rotation(&self, group: GroupId) -> Option<KeyGeneration> {
         self.view.borrow().rotations.get(&group).copied()
+    }
+
+    /// The same, unless a newcomer is on its way: it is still to read what was sealed under the key that would go.
+    fn may_rotate(&self, shard: &ShardGroup) -> Option<KeyGeneration> {
+        let status = shard.raft().status();
+        let settled = status.membership.members.len() == status.membership.voters.len();
+        self.rotation(shard.id()).filter(|_| settled)
+    }
+
+    /// A newcomer gets the newest key alone, so this leader's log must speak of no other: wraps of older ones are gone, or are about to go.
+    pub(super) async fn settle_keys(&self, shard: &ShardGroup) -> Result<(), StepError> {
+        let keys = shard.state().keys();
+        if self.rotation(shard.id()).is_none() && keys.generations().len() > 1 {
+            self.retire_keys(shard).await?;
+        }
+        if self.rotation(shard.id()).is_none() && keys.generations().len() == 1 {
+            Ok(())
+        } else {
+            Err(StepError::KeysInMotion(shard.id()))
+        }
     }
 
     /// Nothing is acknowledged with fewer replicas than were asked for: a group begins to serve when all of them vote.
