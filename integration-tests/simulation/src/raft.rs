@@ -404,6 +404,11 @@ impl Replica {
                     self.next.insert(from, len.min(next.saturating_sub(1)));
                 }
             }
+            Message::Ask { term, .. } if term < self.term => {
+                // Who asks may not be in this one's membership, and hear of its term from nobody else.
+                let (term, len) = (self.term, self.log.len());
+                out.push((from, from_node, Message::Appended { term, agrees: false, len }));
+            }
             Message::Ask { term, last, transfer: _ } if term == self.term => {
                 let free = self.voted.is_none_or(|voted| voted == from);
                 if free && last >= self.last() {
