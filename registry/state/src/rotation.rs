@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_domain::{
-    GroupId, KeyGeneration, KeySubject, NodeId, Reason, ReplicaId, ReplicaState, SpiffeSubject,
-};
+use holdfast_domain::{GroupId, KeyGeneration, KeySubject, NodeId, Reason, ReplicaId, SpiffeSubject};
 
 use crate::{outcome::Applied, state::State, wraps::Recipient};
 
@@ -24,10 +22,12 @@ impl State {
             return Err(Reason::Conflict);
         }
         let descriptor = self.map.as_ref().and_then(|(_, map)| map.group(group)).ok_or(Reason::NotFound)?;
-        let stays = descriptor.replicas.iter().filter(|replica| replica.state != ReplicaState::Leaving);
-        let mut ways =
-            stays.map(|replica| Recipient::Node(replica.node)).chain(std::iter::once(Recipient::Recovery));
-        if !ways.all(|recipient| self.has_wrap(subject, generation, recipient)) {
+        // A newcomer gets the key when it is let in, which waits for this.
+        let keepers = descriptor.voters().map(|replica| Recipient::Node(replica.node));
+        let mut ways = keepers.chain(std::iter::once(Recipient::Recovery));
+        let all_have_it = ways.all(|recipient| self.has_wrap(subject, generation, recipient));
+        drop(ways);
+        if !all_have_it {
             return Err(Reason::WrapMismatch);
         }
         let older = self.destroy_wraps_below(subject, generation);
