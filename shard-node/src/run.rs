@@ -15,6 +15,7 @@ use holdfast_consensus::{
 };
 use holdfast_domain::{BanSubject, GroupId, NodeRole, ReplicaId, ShardMap, Signed, VoterEndpoint};
 use holdfast_enrol::{
+    folder::Folder,
     member::{Member, MemberError, files, genuine, keep_renewed, remember},
     registries::Registries,
     watch::{VerifiedMap, View, Watcher},
@@ -150,9 +151,9 @@ async fn open_runtime(
     let options = Options::new(member.folder.part("raft"));
     let copy = LocalKey::from_bytes(*local.expose_for_wrapping());
     let consensus = Groups::open(options, copy, Arc::new(connector), Arc::new(directory)).await?;
-    let folder = member.folder.part("state");
     let options = SledOptions { cache_bytes: config.cache_bytes, ..SledOptions::default() };
-    let engine = tokio::task::spawn_blocking(move || open_engine(&folder, &options)).await??;
+    let owner = Arc::clone(member);
+    let engine = tokio::task::spawn_blocking(move || open_engine(&owner.folder, &options)).await??;
     Ok(Arc::new(Runtime {
         keeper: Keeper { member: Arc::clone(member), registries: registries.clone() },
         consensus,
@@ -168,18 +169,15 @@ async fn open_runtime(
 
 /// A store that was damaged, by a loss of power say, is put aside: log and snapshots hold everything that was acknowledged, and each
 /// group's state is rebuilt from them.
-fn open_engine(folder: &Path, options: &SledOptions) -> anyhow::Result<SledEngine> {
-    let damaged = match SledEngine::open(folder, options) {
+fn open_engine(folder: &Folder, options: &SledOptions) -> anyhow::Result<SledEngine> {
+    let store = folder.part("state");
+    let damaged = match SledEngine::open(&store, options) {
         Err(error @ EngineError::Damaged { .. }) => error,
         opened => return Ok(opened?),
     };
-    let aside = folder.with_extension("damaged");
+    let aside = folder.renew_part("state").context("putting the damaged store aside")?;
     tracing::error!(error = %holdfast_domain::causes(&damaged), aside = %aside.display(), "the store is damaged; it is rebuilt from the log");
-    if aside.exists() {
-        std::fs::remove_dir_all(&aside).context("removing an earlier damaged store")?;
-    }
-    std::fs::rename(folder, &aside).context("putting the damaged store aside")?;
-    Ok(SledEngine::open(folder, options)?)
+    Ok(SledEngine::open(&store, options)?)
 }
 
 async fn assemble(

@@ -228,6 +228,31 @@ impl Folder {
         self.path.join(name)
     }
 
+    /// Puts a damaged part aside, in place of one that was put aside before, and makes an empty one that is this machine's. Returns where the
+    /// damaged one is.
+    ///
+    /// # Errors
+    /// See [`FolderError`].
+    pub fn renew_part(&self, name: &str) -> Result<PathBuf, FolderError> {
+        let part = self.part(name);
+        let (fresh, aside) = (part.with_extension("new"), part.with_extension("damaged"));
+        for former in [&fresh, &aside] {
+            match fs::remove_dir_all(former) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("remove", former)(error));
+                }
+                _ => {}
+            }
+        }
+        DirBuilder::new().mode(0o700).create(&fresh).map_err(failed("make", &fresh))?;
+        owner::claim(&fresh, &self.settings)?;
+        // A crash between the two leaves no part, which the next start makes anew.
+        fs::rename(&part, &aside).map_err(failed("rename", &part))?;
+        fs::rename(&fresh, &part).map_err(failed("rename", &fresh))?;
+        durable::sync_parent(&part).map_err(failed("sync", &part))?;
+        Ok(aside)
+    }
+
     /// Keeps a key that only this TPM opens.
     ///
     /// # Errors

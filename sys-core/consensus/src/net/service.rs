@@ -158,10 +158,20 @@ fn answered(peer: &AuthenticatedPeer, request: &Frame, answer: Result<Bytes, Ref
     let (kind, payload) = match answer {
         Ok(payload) => (FrameKind::Response, payload),
         Err(refusal) => {
-            tracing::warn!(
-                peer = %peer.id, group = request.group, from = request.from, to = request.to,
-                reason = %refusal, "raft_frame_refused"
-            );
+            // A replica that starts or was rolled back is asked again and again until it is proven or replaced.
+            if refusal == Refusal::Unproven {
+                tracing::debug!(
+                    group = request.group,
+                    from = request.from,
+                    to = request.to,
+                    "raft_frame_to_unproven"
+                );
+            } else {
+                tracing::warn!(
+                    peer = %peer.id, group = request.group, from = request.from, to = request.to,
+                    reason = %refusal, "raft_frame_refused"
+                );
+            }
             (FrameKind::Refused, refusal.code().into())
         }
     };

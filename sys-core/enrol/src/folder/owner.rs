@@ -1,6 +1,6 @@
 //! Whose each part of a data folder is: a log or a store that was moved here from another folder holds another machine's promises.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::Path};
 
 use holdfast_domain::{ClusterId, NodeId};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub(super) fn check(folder: &Path, settings: &Settings) -> Result<(), FolderErro
         if part.exists() {
             check_part(&part, settings)?;
         } else {
-            fs::create_dir(&part).map_err(failed("make", &part))?;
+            fs::DirBuilder::new().mode(0o700).create(&part).map_err(failed("make", &part))?;
             claim(&part, settings)?;
         }
     }

@@ -115,3 +115,20 @@ fn a_part_of_another_folder_is_refused_and_both_owners_are_named() {
     fs::write(ours.join("raft/owner.toml"), "?").unwrap();
     assert!(matches!(Folder::open(&ours, NodeRole::Node), Err(FolderError::Unowned(_))));
 }
+
+#[test]
+fn a_part_that_is_put_aside_leaves_an_empty_one_of_the_same_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    sealed_in(&path);
+    for round in ["first", "second"] {
+        let folder = Folder::open(&path, NodeRole::Node).unwrap();
+        fs::write(folder.part("state").join("db"), round).unwrap();
+        let aside = folder.renew_part("state").unwrap();
+        assert_eq!(fs::read_to_string(aside.join("db")).unwrap(), round);
+        let state = fs::metadata(folder.part("state")).unwrap();
+        assert_eq!(state.permissions().mode() & 0o777, 0o700);
+        assert!(!folder.part("state").join("db").exists());
+    }
+    assert!(Folder::open(&path, NodeRole::Node).is_ok(), "it is still this machine's");
+}
