@@ -6,7 +6,11 @@ use super::{
     model::{Leave, Model},
     new_groups,
 };
-use crate::{map_change::MapChange, plan::is_idle, state::State};
+use crate::{
+    map_change::MapChange,
+    plan::{has_newcomer, is_idle, staying},
+    state::State,
+};
 
 type Steps<'a> = Box<dyn Iterator<Item = MapChange> + 'a>;
 
@@ -74,7 +78,7 @@ fn replace_lost(_: &State, model: &Model, group: &GroupDescriptor) -> Option<Map
 }
 
 fn fill(state: &State, model: &Model, group: &GroupDescriptor) -> Option<MapChange> {
-    if group.replicas.len() >= state.wanted(group.group).into() || !group.is_settled() {
+    if staying(group) >= state.wanted(group.group).into() || has_newcomer(group) {
         return None;
     }
     let target = model.best(&nodes(group), bytes(model, group))?;

@@ -12,6 +12,7 @@ use crate::{map_change::MapChange, state::State};
 pub use next::next_map;
 pub(crate) use operators::split_target;
 pub use operators::{plan_cancel, plan_give_up, plan_groups, plan_merge, plan_move, plan_split};
+pub(crate) use replicas::{has_newcomer, staying};
 pub(crate) use slots::is_idle;
 
 /// A change with the map that it leads to.

@@ -1,5 +1,5 @@
-//! Changes of a group's replicas. One thing at a time: but for the learners of a new group and for what is lost, a change begins only in
-//! a group in which nothing else is under way, so that a quorum of it never hangs on two newcomers.
+//! Changes of a group's replicas. One newcomer at a time, but for the learners of a new group, and no voter is asked to leave while
+//! anything else is under way, but for what is lost: a quorum never hangs on two newcomers.
 
 use std::collections::BTreeSet;
 
@@ -70,13 +70,24 @@ pub(super) fn add(
 ) -> Result<(), Reason> {
     let learner = replica(state, target, state.next_replica, ReplicaState::Learner)?;
     let group = changing(map, group)?;
-    let known = replaces.is_none_or(|old| group.replica(old).is_some());
-    let room = replaces.is_some() || group.replicas.len() < limits::MAX_REPLICAS;
-    if !group.is_settled() || group.on(target).is_some() || !known || !room {
+    let known = replaces.is_none_or(|old| group.voters().any(|voter| voter.replica == old));
+    let room = replaces.is_some() || staying(group) < limits::MAX_REPLICAS;
+    if has_newcomer(group) || group.on(target).is_some() || !known || !room {
         return Err(Reason::Conflict);
     }
     group.replicas.push(learner);
     Ok(())
+}
+
+/// Whether a replica comes that does not vote yet. One that leaves is no obstacle to the next: where another voter is dead, the group can
+/// do without the one that leaves only when the next is there.
+pub(crate) fn has_newcomer(group: &GroupDescriptor) -> bool {
+    group.replicas.iter().any(|of| matches!(of.state, ReplicaState::Founding | ReplicaState::Learner))
+}
+
+/// Replicas that are to stay.
+pub(crate) fn staying(group: &GroupDescriptor) -> usize {
+    group.replicas.iter().filter(|of| of.state != ReplicaState::Leaving).count()
 }
 
 /// A learner may leave at any time, a voter only from a group that is settled.

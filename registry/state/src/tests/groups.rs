@@ -189,6 +189,25 @@ fn what_is_lost_is_replaced_elsewhere_and_what_drains_leaves() {
 }
 
 #[test]
+fn the_next_one_comes_while_the_last_one_leaves() {
+    let mut world = World::replicated(5, 1);
+    let (machine, replica) = world.holder(ONE);
+    let report = MapChange::Lost { group: ONE, replica };
+    world.put(node(machine), plan(&world.state, report).unwrap()).unwrap();
+    // A voter that is dead would keep the others from doing without the one that leaves.
+    let Some(MapChange::Add { group, target, replaces: None }) =
+        placement::next(&world.state, &world.observed())
+    else {
+        panic!("nobody comes");
+    };
+    let add = MapChange::Add { group, target, replaces: None };
+    world.put(World::voter(), plan(&world.state, add.clone()).unwrap()).unwrap();
+    assert_eq!(plan(&world.state, add).unwrap_err(), Reason::Conflict, "one newcomer at a time");
+    world.settle();
+    assert_eq!(world.map().group(ONE).unwrap().voters().count(), 3);
+}
+
+#[test]
 fn a_banned_machine_is_taken_out_at_once() {
     let mut world = World::replicated(3, 2);
     let banned = world.holder(ONE).0.node();

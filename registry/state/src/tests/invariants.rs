@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_domain::{
     AccountId, BanSubject, ClientId, EkHash, GroupId, KeySubject, NodeId, NodeRole, OperatorRequest,
-    PendingId, SpiffeSubject, TicketPublic,
+    PendingId, ReplicaState, SpiffeSubject, TicketPublic,
 };
 use proptest::prelude::*;
 
@@ -134,7 +134,11 @@ fn one_change_a_group(before: &State, after: &State) -> Result<(), String> {
         };
         let came: Vec<_> = group.replicas.iter().filter(|r| known.replica(r.replica).is_none()).collect();
         let refounded = known.is_new() && group.is_new();
-        if !came.is_empty() && !refounded && (came.len() > 1 || !known.is_settled()) {
+        let comes = |r: &holdfast_domain::ReplicaDescriptor| {
+            matches!(r.state, ReplicaState::Founding | ReplicaState::Learner)
+        };
+        let busy = known.replicas.iter().any(comes);
+        if !came.is_empty() && !refounded && (came.len() > 1 || busy) {
             return Err(format!("group {} gets a second newcomer", group.group));
         }
         let highest = old.groups.iter().flat_map(|group| &group.replicas).map(|r| r.replica).max();
