@@ -590,7 +590,11 @@ impl World {
         let from = self.chance.pick(&held).copied();
         let state = &self.registry.state;
         let few = groups.len() < 6;
+        let moving = map.moves.first().map(|slot_move| slot_move.from);
+        // Moves are short: without this there would hardly ever be one to give up.
+        let gives_up = moving.is_some() && self.chance.happens(300);
         let planned = match self.chance.below(12) {
+            _ if gives_up => plan::plan_give_up(state, moving.unwrap_or(group)),
             0 | 1 => plan::plan_move(state, group, from, node_id(node)),
             2 => plan::plan_cancel(state, group),
             3..6 if few => plan::plan_split(state, group, &[]),

@@ -25,8 +25,8 @@ fn every_mistake_is_found_when_it_is_put_back() {
         if rules == Rules::MISTAKES[4].1 {
             continue;
         }
-        let found = (1..=20).find_map(|seed| run(seed, rules).err());
-        let found = found.unwrap_or_else(|| panic!("{name} is not found within 20 seeds"));
+        let found = (1..=60).find_map(|seed| run(seed, rules).err());
+        let found = found.unwrap_or_else(|| panic!("{name} is not found within 60 seeds"));
         assert!(found.what.starts_with("invariant_"), "{name}: {found}");
     }
 }
