@@ -90,7 +90,11 @@ async fn all_restart_together_and_the_one_that_was_put_back_is_found() {
     for n in 0..20_u8 {
         put(&nodes, &[n]).await;
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // What members acknowledged is written beside later entries, at the pace of heartbeats.
+    for n in 20..24_u8 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        put(&nodes, &[n]).await;
+    }
     let mut stopped = Vec::new();
     for node in nodes {
         stopped.push(node.kill().await);

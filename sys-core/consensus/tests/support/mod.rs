@@ -315,12 +315,21 @@ impl Node {
 
     pub async fn start_at(number: u8, net: &Net, compaction: Compaction, disk: Disk) -> Self {
         // Group 0 needs a registry's identity, others a node's; tests use one or the other.
-        let dialer = Dialer { net: net.clone(), me: identity(number, false) };
-        let key = LocalKey::from_bytes([number; 32]);
-        let groups =
-            Groups::open(options(net, &disk, compaction), key, Arc::new(dialer), Arc::new(net.clone()))
-                .await
-                .unwrap();
+        // Tasks of an instance that was killed may hold its log for a moment longer.
+        let deadline = tokio::time::Instant::now() + SOON;
+        let groups = loop {
+            let dialer = Dialer { net: net.clone(), me: identity(number, false) };
+            let key = LocalKey::from_bytes([number; 32]);
+            let options = options(net, &disk, compaction);
+            match Groups::open(options, key, Arc::new(dialer), Arc::new(net.clone())).await {
+                Ok(groups) => break groups,
+                Err(error) if format!("{error:?}").contains("lock file") => {
+                    assert!(tokio::time::Instant::now() < deadline, "{error:?}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        };
         let server = serve(net, &member(number).address, &groups);
         Self { number, net: net.clone(), disk, groups, machines: BTreeMap::new(), compaction, server }
     }
