@@ -31,13 +31,14 @@ fn main() -> anyhow::Result<()> {
         }
     };
     let began = Instant::now();
-    let (mut acknowledged, mut events, mut epochs) = (0, 0, 0);
+    let (mut acknowledged, mut events, mut epochs, mut halved) = (0, 0, 0, 0);
     for seed in first..first.saturating_add(seeds) {
         match run(seed, rules) {
             Ok(report) => {
                 acknowledged += report.acknowledged;
                 events += report.events;
                 epochs += report.epochs;
+                halved += u64::from(report.halved);
             }
             Err(failure) => {
                 let mistake = mistake.map_or_else(String::new, |name| format!(" --mistake {name}"));
@@ -46,7 +47,8 @@ fn main() -> anyhow::Result<()> {
         }
     }
     println!(
-        "{seeds} seeds, {events} events, {epochs} maps, {acknowledged} acknowledged writes in {:.1} s: nothing found",
+        "{seeds} seeds, {events} events, {epochs} maps, {acknowledged} acknowledged writes in {:.1} s: nothing found; \
+         {halved} ended with a group that lost a disk in the moment of a change of members",
         began.elapsed().as_secs_f64()
     );
     Ok(())

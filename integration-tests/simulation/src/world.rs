@@ -72,6 +72,9 @@ pub struct Report {
     pub acknowledged: u64,
     /// Changes of the map.
     pub epochs: u64,
+    /// A leader took a voter out, or gave a newcomer a vote, in the very moment in which another one's disk was lost and before it could
+    /// know: half of the voters are left, which is safe and does not serve.
+    pub halved: bool,
     /// A mark of everything that happened: equal for equal seeds.
     pub trace: u64,
 }
@@ -185,6 +188,10 @@ impl World {
             if resting {
                 match self.unrest() {
                     None => return Ok(()),
+                    Some(_) if at > TROUBLE_MS + PATIENCE_MS && self.is_halved() => {
+                        self.report.halved = true;
+                        return Ok(());
+                    }
                     Some(what) if at > TROUBLE_MS + PATIENCE_MS => {
                         return Err(format!("invariant_comes_to_rest: {what}"));
                     }
@@ -470,6 +477,26 @@ impl World {
                         .configs()
                         .skip(replica.configs().count().saturating_sub(2))
                         .all(|config| enough(replica.group, config)))
+        })
+    }
+
+    /// Whether a group's newest membership has no majority of intact logs.
+    fn is_halved(&self) -> bool {
+        let intact = |group: GroupId, id: ReplicaId, node: usize| {
+            let floor = self.floors.get(&id).copied().unwrap_or_default();
+            let held = self.nodes[node].replicas.get(&(group, id)).is_some_and(|own| own.last() >= floor);
+            held && !self.dead.contains(&node)
+        };
+        let groups = self.registry.state.map().into_iter().flat_map(|(_, map)| &map.groups);
+        groups.map(|group| group.group).any(|group| {
+            let replicas = self.nodes.iter().flat_map(|node| node.replicas.values());
+            let newest =
+                replicas.filter(|replica| replica.group == group).max_by_key(|replica| replica.last());
+            newest.is_some_and(|newest| {
+                let voters = newest.config().voters;
+                let left = voters.iter().filter(|(id, node)| intact(group, **id, **node)).count();
+                left * 2 <= voters.len()
+            })
         })
     }
 
