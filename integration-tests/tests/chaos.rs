@@ -18,7 +18,7 @@ use tempfile::tempdir;
 #[test]
 fn invariant_clients_see_one_register_each_whatever_fails() {
     let dir = tempdir().unwrap();
-    let (plan, seed) = (Plan::TEST, draw::seed());
+    let (plan, seed) = (Plan::TEST, draw::test_seed());
     let whole = run(&Run { folder: dir.path(), plan, seed, until: Until::EachOnce, only: &[] });
     if let Err(error) = whole {
         panic!("{error:#}\nlogs: {}", dir.keep().join("logs").display());

@@ -35,17 +35,22 @@ impl Draw {
     }
 }
 
-/// The seed that the environment asks for, or one of the moment.
-///
-/// # Panics
-/// `HOLDFAST_SEED` is set to something that is no number: nobody wants another seed then.
+/// The seed that the environment asks for (`HOLDFAST_SEED`), or one of the moment.
+pub fn seed() -> u64 {
+    asked_for()
+        .unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos())))
+}
+
+/// The seed that the environment asks for, or the same always: a test says the same today as yesterday.
+pub fn test_seed() -> u64 {
+    asked_for().unwrap_or(1)
+}
+
 #[expect(
     clippy::panic,
     reason = "a wrong seed must not go unseen, and only tests and the chaos program get here"
 )]
-pub fn seed() -> u64 {
-    match std::env::var("HOLDFAST_SEED") {
-        Ok(seed) => seed.parse().unwrap_or_else(|_| panic!("HOLDFAST_SEED={seed} is no number")),
-        Err(_) => std::time::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos())),
-    }
+fn asked_for() -> Option<u64> {
+    let seed = std::env::var("HOLDFAST_SEED").ok()?;
+    Some(seed.parse().unwrap_or_else(|_| panic!("HOLDFAST_SEED={seed} is no number")))
 }

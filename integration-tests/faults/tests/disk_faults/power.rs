@@ -2,7 +2,7 @@
 
 use holdfast_faults::{
     disk::{Disk, Fault, Syncs},
-    draw::{Draw, seed},
+    draw::{Draw, test_seed},
     power::Loss,
 };
 
@@ -15,7 +15,7 @@ fn rounds(few: u64) -> u64 {
 
 /// One store through several power losses, each at a drawn change or sync, also while it recovers from the one before.
 fn survives(store: Store) {
-    let seed = seed();
+    let seed = test_seed();
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::new(&dir.path().join("disk"), Syncs::WrittenDown).unwrap();
     let mut draw = Draw::new(seed);
