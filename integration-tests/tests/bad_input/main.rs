@@ -85,7 +85,11 @@ fn put(cluster: &Cluster, account: &Account, name: &str, content: &[u8]) -> Fini
 fn get(cluster: &Cluster, account: &Account, name: &str) -> Result<Vec<u8>, Finished> {
     let to = cluster.path("content-got");
     drop(fs::remove_file(&to));
-    let finished = account.holdfast().run(["files", "get", name, "-O", &to.display().to_string()]).unwrap();
+    // A group that does not start again is waited for: its node serves the others.
+    let finished = account
+        .holdfast()
+        .run(["--timeout", "3s", "files", "get", name, "-O", &to.display().to_string()])
+        .unwrap();
     if finished.code == 0 { Ok(fs::read(&to).unwrap()) } else { Err(finished) }
 }
 
