@@ -283,13 +283,11 @@ impl Node {
         if !replica.leads_surely() {
             return;
         }
-        let new: Vec<u16> = SLOTS.into_iter().filter(|slot| holds(group, *slot)).collect();
-        let first = new.iter().all(|slot| replica.machine.status(*slot).is_none());
-        if first
-            && !new.is_empty()
-            && group.is_settled()
-            && pending(replica, |command| matches!(command, Command::Serve(_)))
-        {
+        // Slots that came from elsewhere are known to the log, and those that went away are for ever.
+        let unknown = |slot: &u16| holds(group, *slot) && replica.machine.status(*slot).is_none();
+        let new: Vec<u16> = SLOTS.into_iter().filter(unknown).collect();
+        let asked = !is_new(replica, |command| matches!(command, Command::Serve(_)));
+        if !new.is_empty() && group.is_settled() && !asked {
             replica.propose(Payload::Command(Command::Serve(new)));
         }
         for (since, slots) in replica.machine.outgoing.clone() {
@@ -359,7 +357,7 @@ impl Node {
         let Some(replica) = self.leader(source) else { return };
         let slots = sampled(slot_move);
         if !replica.machine.outgoing.contains_key(&since) {
-            if pending(replica, |command| matches!(command, Command::BeginMove(of, _) if *of == since)) {
+            if is_new(replica, |command| matches!(command, Command::BeginMove(of, _) if *of == since)) {
                 replica.propose(Payload::Command(Command::BeginMove(since, slots)));
             }
             return;
@@ -367,7 +365,7 @@ impl Node {
         let fence = slots.iter().all(|slot| replica.machine.status(*slot) == Some(Status::Frozen));
         if freeze
             && !fence
-            && pending(replica, |command| matches!(command, Command::Freeze(of) if *of == since))
+            && is_new(replica, |command| matches!(command, Command::Freeze(of) if *of == since))
         {
             replica.propose(Payload::Command(Command::Freeze(since)));
         }
@@ -399,7 +397,7 @@ impl Node {
 }
 
 /// Whether no such command waits in a log.
-fn pending(replica: &Replica, is: impl Fn(&Command) -> bool) -> bool {
+fn is_new(replica: &Replica, is: impl Fn(&Command) -> bool) -> bool {
     let waiting = &replica.log[replica.commit..];
     !waiting.iter().any(|entry| matches!(&entry.payload, Payload::Command(command) if is(command)))
 }

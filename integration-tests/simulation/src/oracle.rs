@@ -114,4 +114,22 @@ impl Oracle {
     pub fn owner(&self, slot: u16) -> Option<GroupId> {
         self.committed.iter().find(|(_, (_, machine))| machine.serves(slot)).map(|((group, _), _)| *group)
     }
+
+    /// What each group says of a slot, for whoever looks for the reason.
+    pub fn shown(&self, slot: u16) -> String {
+        let known = self
+            .committed
+            .iter()
+            .filter(|(_, (_, machine))| machine.slots.contains_key(&slot) || !machine.incoming.is_empty());
+        let one = known.map(|((group, _), (_, machine))| {
+            let (outgoing, incoming) =
+                (machine.outgoing.keys(), machine.incoming.iter().map(|(since, of)| (since, of.phase)));
+            let (outgoing, incoming): (Vec<_>, Vec<_>) = (outgoing.collect(), incoming.collect());
+            format!(
+                "group {group}: {:?}, moves {outgoing:?} away and {incoming:?} to it",
+                machine.status(slot)
+            )
+        });
+        one.collect::<Vec<_>>().join("; ")
+    }
 }

@@ -711,6 +711,8 @@ impl World {
             let owner = map.groups.iter().find(|group| holds(group, *slot)).map(|group| group.group);
             self.oracle.owner(*slot) != owner
         });
-        wrong.map(|slot| format!("slot {slot} is served by {:?}", self.oracle.owner(slot)))
+        wrong.map(|slot| {
+            format!("slot {slot} is served by {:?}: {}", self.oracle.owner(slot), self.oracle.shown(slot))
+        })
     }
 }
