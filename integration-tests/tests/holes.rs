@@ -37,12 +37,13 @@ use tonic::{Code, Status, transport::Channel};
 use tower_service::Service as _;
 
 /// What strangers may call, of both servers.
-const PUBLIC: [&str; 13] = [
+const PUBLIC: [&str; 14] = [
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
     "/holdfast.accounts.v1.Logins/RequestReset",
     "/holdfast.accounts.v1.Logins/Reset",
     "/holdfast.accounts.v1.Logins/SignIn",
+    "/holdfast.node.v1.Maps/Newest",
     "/holdfast.registry.v1.Clients/Recover",
     "/holdfast.registry.v1.Clients/Register",
     "/holdfast.registry.v1.Clients/Renew",
