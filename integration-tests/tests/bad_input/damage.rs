@@ -141,7 +141,7 @@ fn damage_each(pick: Pick, reads_with: fn(&Cluster, &Account, &str), restore: Re
     copy(&folder, &sound);
     let registry = dir.path().join("registry");
     drop(cluster.voter(0).unwrap().kill());
-    copy(&cluster.voter(0).unwrap().data().to_owned(), &registry);
+    copy(cluster.voter(0).unwrap().data(), &registry);
     restore(&mut cluster, &registry);
     for file in files_in(&sound) {
         let relative = file.strip_prefix(&sound).unwrap().to_owned();
@@ -181,7 +181,7 @@ fn a_flipped_byte_in_any_file_of_a_node_is_refused_by_name_or_noticed_on_read() 
     let restore = |cluster: &mut Cluster, registry: &Path| {
         let voter = cluster.voter(0).unwrap();
         drop(voter.kill());
-        copy(registry, &voter.data().to_owned());
+        copy(registry, voter.data());
         voter.start_and_wait().unwrap();
     };
     damage_each(|cluster| cluster.node(0).unwrap(), check_reads, restore);
