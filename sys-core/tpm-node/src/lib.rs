@@ -8,6 +8,7 @@
 mod actor;
 mod attest;
 mod blob;
+mod counter;
 mod ek_certificate;
 mod error;
 pub mod limits;
@@ -22,6 +23,7 @@ mod tls_key;
 
 pub use actor::Tpm;
 pub use blob::SealedBlob;
+pub use counter::CounterName;
 pub use error::{TpmError, TssError};
 pub use holdfast_tpm_verify::PcrPolicyProof;
 pub use provision::{EkKind, NodeKeys, ProvisionOptions};

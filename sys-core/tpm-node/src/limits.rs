@@ -17,3 +17,5 @@ pub const MAX_STALE_HANDLES: u32 = 64;
 pub const MAX_PCR_READS: usize = 8;
 /// Time that the last handle waits for its TPM to be closed: the longest command under way, on a slow chip.
 pub const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+/// Counters of ours in one TPM: one for each data folder on the machine, and those of clusters that it left.
+pub const MAX_COUNTERS: u32 = 32;
