@@ -25,7 +25,7 @@ use holdfast_proto::node::v1::{
     maps_server::MapsServer, node_server::NodeServer, peer_server::PeerServer,
     transfer_server::TransferServer,
 };
-use holdfast_store::{EngineError, SledEngine, engine::SledOptions};
+use holdfast_store::{EngineError, SledEngine, WriteBehind, engine::SledOptions};
 use holdfast_sys_core::{
     BanList, Clock, PlatformServer,
     remote::{DataServer, ModuleServer, ModuleServerSpec},
@@ -158,7 +158,7 @@ async fn open_runtime(
         keeper: Keeper { member: Arc::clone(member), registries: registries.clone() },
         consensus,
         hosted: Arc::new(HostedGroups::default()),
-        engine: Arc::new(engine),
+        engine: Arc::new(WriteBehind::over(engine)?),
         content: member.folder.part("content"),
         view: watcher.view(),
         neighbours: Arc::new(Neighbours::new(member.peer_dialer())),

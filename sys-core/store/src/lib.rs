@@ -17,5 +17,7 @@ mod files;
 mod space;
 
 pub use durability::{SyncFailed, abort_on_failed_sync};
-pub use engine::{Batch, Engine, EngineError, KeyRange, Page, RedbEngine, Row, ScanLimit, SledEngine, View};
+pub use engine::{
+    Batch, Engine, EngineError, KeyRange, Page, RedbEngine, Row, ScanLimit, SledEngine, View, WriteBehind,
+};
 pub use segments::{SegmentError, SegmentStore};

@@ -13,6 +13,18 @@ pub const MAX_BATCH_OPS: usize = 16 * 1024;
 /// Most key and value bytes in one batch.
 pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
+/// Rows that go down into an engine together: readers of other rows wait for it.
+pub const LAYER_ROWS: usize = 2 * 1024;
+
+/// Bytes of the same, beyond one batch.
+pub const LAYER_BYTES: usize = 1024 * 1024;
+
+/// Layers that wait to go down before writers wait for them.
+pub const MAX_WAITING_LAYERS: usize = 16;
+
+/// Memory for rows that were read or written lately.
+pub const ROW_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
 /// Most rows that one scan returns, whatever the caller asks for: writers wait for a page.
 pub const MAX_SCAN_ROWS: usize = 8 * 1024;
 

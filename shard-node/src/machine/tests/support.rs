@@ -13,7 +13,7 @@ use holdfast_consensus::{Command as LogCommand, StateMachine};
 use holdfast_domain::{ClusterId, CommandId, GroupId, KeyGeneration, PolicyEpoch, Slot, UnixMs};
 use holdfast_keys::{Dmk, SlotKeyring};
 use holdfast_store::{
-    Engine, SledEngine,
+    Engine, SledEngine, WriteBehind,
     engine::SledOptions,
     records::{PartitionToken, RecordScope, RowKind, Tablespace, Token},
 };
@@ -27,7 +27,7 @@ pub(super) const PARTITION: [u8; 16] = [7; 16];
 
 pub(super) fn engine(path: &Path) -> Arc<dyn Engine> {
     let options = SledOptions { cache_bytes: 16 << 20, reserve_bytes: 0, ..SledOptions::default() };
-    Arc::new(SledEngine::open(path, &options).unwrap())
+    Arc::new(WriteBehind::over(SledEngine::open(path, &options).unwrap()).unwrap())
 }
 
 pub(super) fn keys(group: GroupId) -> GroupKeys {

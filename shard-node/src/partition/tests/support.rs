@@ -20,7 +20,7 @@ use holdfast_domain::{
 };
 use holdfast_enrol::watch::VerifiedMap;
 use holdfast_keys::{Dmk, LocalKey, SoftSigner, labels, sign_value};
-use holdfast_store::{Engine, SegmentStore, SledEngine, engine::SledOptions, segments::SegmentOptions};
+use holdfast_store::{Engine, SegmentStore, SledEngine, WriteBehind, engine::SledOptions, segments::SegmentOptions};
 use holdfast_sys_core::{
     Caller,
     clock::Clock,
@@ -81,7 +81,7 @@ pub(crate) fn keys() -> GroupKeys {
 
 pub(crate) fn open_engine(dir: &Path) -> Arc<dyn Engine> {
     let options = SledOptions { cache_bytes: 16 << 20, reserve_bytes: 0, ..SledOptions::default() };
-    Arc::new(SledEngine::open(&dir.join("state"), &options).unwrap())
+    Arc::new(WriteBehind::over(SledEngine::open(&dir.join("state"), &options).unwrap()).unwrap())
 }
 
 impl Node {

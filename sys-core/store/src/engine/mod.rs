@@ -7,7 +7,9 @@
 //! - a full disk refuses writes and leaves everything readable.
 
 mod batch;
+mod behind;
 mod error;
+mod merge;
 mod range;
 mod redb;
 mod sled;
@@ -18,6 +20,7 @@ use bytes::Bytes;
 
 pub use self::{
     batch::{Batch, Op},
+    behind::WriteBehind,
     error::EngineError,
     range::{KeyRange, Page, Row, ScanLimit},
     redb::{RedbEngine, RedbOptions},
@@ -32,12 +35,27 @@ pub trait Engine: Send + Sync {
     /// Storage errors only.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
-    /// Applies a batch atomically. It is visible when this returns and durable after the next [`Self::barrier`].
+    /// Whether a batch may be applied now.
+    ///
+    /// # Errors
+    /// Over-long keys, values or batches, and [`EngineError::DiskFull`].
+    fn admit(&self, batch: &Batch) -> Result<(), EngineError>;
+
+    /// Applies an admitted batch atomically. It is visible when this returns and durable after the next [`Self::barrier`].
     /// Within a batch the last operation on a key wins.
     ///
     /// # Errors
-    /// Over-long keys, values or batches, and [`EngineError::DiskFull`], change nothing.
-    fn write(&self, batch: Batch) -> Result<(), EngineError>;
+    /// Storage errors only.
+    fn apply(&self, batch: Batch) -> Result<(), EngineError>;
+
+    /// Admits and applies a batch.
+    ///
+    /// # Errors
+    /// Those of [`Self::admit`] change nothing; those of [`Self::apply`].
+    fn write(&self, batch: Batch) -> Result<(), EngineError> {
+        self.admit(&batch)?;
+        self.apply(batch)
+    }
 
     /// One page of rows in key order, consistent in itself.
     ///
@@ -97,8 +115,12 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
         (**self).get(key)
     }
 
-    fn write(&self, batch: Batch) -> Result<(), EngineError> {
-        (**self).write(batch)
+    fn admit(&self, batch: &Batch) -> Result<(), EngineError> {
+        (**self).admit(batch)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), EngineError> {
+        (**self).apply(batch)
     }
 
     fn scan(&self, range: &KeyRange, limit: ScanLimit) -> Result<Page, EngineError> {

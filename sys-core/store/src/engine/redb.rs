@@ -123,7 +123,7 @@ impl Engine for RedbEngine {
         Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
     }
 
-    fn write(&self, batch: Batch) -> Result<(), EngineError> {
+    fn admit(&self, batch: &Batch) -> Result<(), EngineError> {
         batch.check()?;
         self.check_unbroken()?;
         if batch.ops().iter().any(|op| matches!(op, Op::Put { .. })) {
@@ -133,6 +133,11 @@ impl Engine for RedbEngine {
                 reserve: full.reserve,
             })?;
         }
+        Ok(())
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), EngineError> {
+        self.check_unbroken()?;
         self.commit(Durability::None, batch.into_ops())
     }
 

@@ -129,7 +129,7 @@ impl Engine for SledEngine {
         Ok(value.as_deref().map(copied))
     }
 
-    fn write(&self, batch: Batch) -> Result<(), EngineError> {
+    fn admit(&self, batch: &Batch) -> Result<(), EngineError> {
         let shared = &self.shared;
         batch.check()?;
         shared.check_unbroken()?;
@@ -140,6 +140,12 @@ impl Engine for SledEngine {
                 reserve: full.reserve,
             })?;
         }
+        Ok(())
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), EngineError> {
+        let shared = &self.shared;
+        shared.check_unbroken()?;
         let mut overlays = shared.gate.write().unwrap_or_else(PoisonError::into_inner);
         overlays.retain(|overlay| overlay.strong_count() > 0);
         for overlay in overlays.iter().filter_map(std::sync::Weak::upgrade) {

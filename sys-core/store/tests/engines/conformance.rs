@@ -42,6 +42,11 @@ fn redb_conforms() {
     conforms(Kind::Redb);
 }
 
+#[test]
+fn writes_behind_conform() {
+    conforms(Kind::Behind);
+}
+
 fn key(n: u32) -> Bytes {
     Bytes::copy_from_slice(&n.to_be_bytes())
 }

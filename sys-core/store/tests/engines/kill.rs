@@ -42,6 +42,11 @@ fn invariant_redb_keeps_what_was_acknowledged_through_kill_9() {
 }
 
 #[test]
+fn invariant_writes_behind_keep_what_was_acknowledged_through_kill_9() {
+    survives_kills(Kind::Behind);
+}
+
+#[test]
 fn invariant_segments_keep_what_was_acknowledged_through_kill_9() {
     let (seed, dir) = (seed(), TempDir::new().unwrap());
     let mut draw = Draw::new(seed);

@@ -3,7 +3,7 @@
 use std::{path::Path, str::FromStr};
 
 use holdfast_store::{
-    Engine, EngineError, RedbEngine, SledEngine,
+    Engine, EngineError, RedbEngine, SledEngine, WriteBehind,
     engine::{RedbOptions, SledOptions},
 };
 
@@ -11,10 +11,12 @@ use holdfast_store::{
 pub(crate) enum Kind {
     Sled,
     Redb,
+    /// Sled with writes kept in memory above it, as nodes have it.
+    Behind,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 2] = [Self::Sled, Self::Redb];
+    pub(crate) const ALL: [Self; 3] = [Self::Sled, Self::Redb, Self::Behind];
 
     pub(crate) fn open(self, path: &Path) -> Result<Box<dyn Engine>, EngineError> {
         self.open_with_reserve(path, 0)
@@ -26,11 +28,10 @@ impl Kind {
         reserve_bytes: u64,
     ) -> Result<Box<dyn Engine>, EngineError> {
         let cache_bytes = 32 * 1024 * 1024;
+        let sled = SledOptions { cache_bytes, reserve_bytes, view_bytes: 4 * 1024 * 1024 };
         Ok(match self {
-            Self::Sled => {
-                let options = SledOptions { cache_bytes, reserve_bytes, view_bytes: 4 * 1024 * 1024 };
-                Box::new(SledEngine::open(path, &options)?)
-            }
+            Self::Sled => Box::new(SledEngine::open(path, &sled)?),
+            Self::Behind => Box::new(WriteBehind::over(SledEngine::open(path, &sled)?).unwrap()),
             Self::Redb => {
                 let options =
                     RedbOptions { cache_bytes: usize::try_from(cache_bytes).unwrap(), reserve_bytes };

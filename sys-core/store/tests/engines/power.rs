@@ -74,6 +74,11 @@ fn invariant_redb_keeps_what_was_acknowledged_through_power_cuts() {
 }
 
 #[test]
+fn invariant_writes_behind_keep_what_was_acknowledged_through_power_cuts() {
+    survives_power_cuts(Kind::Behind);
+}
+
+#[test]
 fn invariant_segments_keep_what_was_acknowledged_through_power_cuts() {
     let Some(mut device) = device(512) else { return };
     let (seed, folder) = (seed(), device.folder());

@@ -1,16 +1,13 @@
 //! Points in time over sled, which has none: the first change of a key under an open view keeps its old value.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::{
     super::{
-        EngineError, KeyRange, Page, Row, ScanLimit, View,
-        range::{PageBuilder, Room},
+        EngineError, KeyRange, Page, ScanLimit, View,
+        merge::{Rows, merge},
     },
     Shared, copied,
 };
@@ -25,7 +22,7 @@ pub(super) struct Overlay {
 #[derive(Default)]
 struct Before {
     /// Value at the view's point in time of every key that changed since; `None` was absent.
-    values: BTreeMap<Bytes, Option<Bytes>>,
+    values: Rows,
     bytes: usize,
     overflowed: bool,
 }
@@ -85,39 +82,6 @@ impl View for SledView {
             return Err(EngineError::ViewOverflow { limit: self.overlay.limit });
         }
         let current = self.shared.page(&range, limit)?;
-        // The overlay counts as far as the page of current rows reaches, no further.
-        let covered = match &current.next {
-            Some(next) => KeyRange::between(range.start().clone(), next.clone()),
-            None => range,
-        };
-        Ok(merge(current, &before.values, &covered, limit))
+        Ok(merge(current, &before.values, &range, limit))
     }
-}
-
-/// Current rows and old values in key order; an old value, or its absence, wins over the current row.
-fn merge(
-    current: Page,
-    before: &BTreeMap<Bytes, Option<Bytes>>,
-    covered: &KeyRange,
-    limit: ScanLimit,
-) -> Page {
-    let next = current.next;
-    let unchanged = current.rows.into_iter().filter(|row| !before.contains_key(&row.key));
-    let mut unchanged = unchanged.peekable();
-    let changed = before.range(covered.start().clone()..).take_while(|(key, _)| covered.contains(key));
-    let mut changed =
-        changed.filter_map(|(key, value)| Some(Row { key: key.clone(), value: value.clone()? })).peekable();
-    let mut page = PageBuilder::new(limit);
-    loop {
-        let row = match (unchanged.peek(), changed.peek()) {
-            (Some(a), Some(b)) if a.key < b.key => unchanged.next(),
-            (_, Some(_)) => changed.next(),
-            (_, None) => unchanged.next(),
-        };
-        let Some(row) = row else { break };
-        if page.push(row) == Room::Full {
-            return page.finish();
-        }
-    }
-    Page { next, ..page.finish() }
 }
