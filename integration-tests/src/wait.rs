@@ -1,13 +1,43 @@
 //! Waiting for something to become so.
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
 const POLL: Duration = Duration::from_millis(25);
+
+/// Set when somebody wants this program to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ends all waits of this process, now and from now on.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// That nobody wants this program to end.
+///
+/// # Errors
+/// Somebody does.
+pub fn go_on() -> anyhow::Result<()> {
+    if INTERRUPTED.load(Ordering::Relaxed) { bail!("interrupted") } else { Ok(()) }
+}
+
+/// Lets time go by.
+///
+/// # Errors
+/// The program is to end.
+pub fn rest(time: Duration) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        go_on()?;
+        thread::sleep(time.saturating_sub(began.elapsed()).min(POLL));
+    }
+    Ok(())
+}
 
 /// Asks again and again until the answer is `Some`; an error counts as "not yet" and is told when time is over.
 ///
@@ -20,6 +50,7 @@ pub fn until<T>(
 ) -> anyhow::Result<T> {
     let start = Instant::now();
     loop {
+        go_on()?;
         let last = match ask() {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) => None,

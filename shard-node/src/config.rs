@@ -74,6 +74,8 @@ struct Store {
     drop_moved_after_s: u32,
     /// Rows of slots that come from another group, a second.
     move_mib_s: u32,
+    /// Between two comparisons of the digests of all replicas.
+    compare_every_s: u32,
 }
 
 impl Default for Log {
@@ -84,7 +86,7 @@ impl Default for Log {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { cache_mib: 32, drop_moved_after_s: 600, move_mib_s: 64 }
+        Self { cache_mib: 32, drop_moved_after_s: 600, move_mib_s: 64, compare_every_s: 3600 }
     }
 }
 
@@ -99,6 +101,8 @@ pub struct Config {
     pub cache_bytes: u64,
     /// How slots move.
     pub moves: Pace,
+    /// Between two comparisons of the digests of all replicas.
+    pub compare_every: Duration,
     /// Whose pages may hold sessions here.
     pub web_origins: BTreeSet<WebOrigin>,
     /// Modules that are servers of their own, with the numbers of their tablespaces.
@@ -122,6 +126,11 @@ pub enum NodeConfigError {
     /// Moves would never end.
     #[error("store.move_mib_s is 0: slots would never arrive")]
     Moves,
+    /// Nothing else would be done.
+    #[error(
+        "store.compare_every_s is 0: leave it out, or say how many seconds there are between two comparisons"
+    )]
+    Comparisons,
     /// Text that is no origin.
     #[error("web_origins: {text:?} is none, such as https://app.example.com")]
     Origin {
@@ -166,6 +175,9 @@ impl Config {
         if store.move_mib_s == 0 {
             return Err(NodeConfigError::Moves);
         }
+        if store.compare_every_s == 0 {
+            return Err(NodeConfigError::Comparisons);
+        }
         let demands_hardware_tpm = module_server.iter().any(|module| module.hardware_tpm);
         Ok(Self {
             log_format: log.format,
@@ -175,6 +187,7 @@ impl Config {
                 drop_after: Duration::from_secs(store.drop_moved_after_s.into()),
                 bytes_a_second: u64::from(store.move_mib_s) << 20,
             },
+            compare_every: Duration::from_secs(store.compare_every_s.into()),
             web_origins: origins(web_origins)?,
             module_servers: module_servers(module_server)?,
             demands_hardware_tpm,
@@ -252,6 +265,8 @@ mod tests {
         assert!(error.to_string().contains("cache_mb"), "{error}");
         let error = load("[store]\ncache_mib = 1\n").unwrap_err();
         assert!(error.to_string().contains("cache_mib"), "{error}");
+        let error = load("[store]\ncompare_every_s = 0\n").unwrap_err();
+        assert!(error.to_string().contains("compare_every_s"), "{error}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ use holdfast_sys_core::{Refusal, clock::Clock};
 use tokio::sync::watch;
 
 use crate::{
+    checkpoint::Checkpoints,
     custody::{CustodyError, Keeper},
     machine::StateError,
     partition::HostedGroups,
@@ -39,6 +40,7 @@ use crate::{
 
 pub use chunks::keep_whole;
 pub(crate) use chunks::read as read_chunk;
+pub use digests::keep_comparing;
 pub use heartbeat::keep_telling;
 pub use neighbours::Neighbours;
 pub use reconcile::reconcile;
@@ -48,6 +50,8 @@ pub(crate) use report::report;
 pub struct Runtime {
     /// Member and registry.
     pub keeper: Keeper,
+    /// Whether the disk is this machine's newest.
+    pub checkpoints: Checkpoints,
     /// The process's consensus.
     pub consensus: Groups,
     /// The groups that are served.
@@ -73,7 +77,6 @@ pub struct Memory {
     upkeep: BTreeMap<GroupId, upkeep::Done>,
     faults: BTreeMap<(GroupId, ReplicaId), String>,
     failures: BTreeMap<(GroupId, ReplicaId), u32>,
-    doubts: BTreeMap<(GroupId, ReplicaId), String>,
 }
 
 /// Why a step did not succeed. It will be tried again.

@@ -38,9 +38,10 @@ use tokio::{
 };
 
 use crate::{
+    checkpoint::{Checkpoints, keep_checkpoints},
     config::Config,
     custody::Keeper,
-    groups::{Neighbours, Runtime, keep_telling, keep_whole, reconcile},
+    groups::{Neighbours, Runtime, keep_comparing, keep_telling, keep_whole, reconcile},
     logins::RegistryDevices,
     mail::SmtpMailer,
     modules,
@@ -97,8 +98,10 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     background.extend([
         tokio::spawn(reconcile(Arc::clone(&runtime))),
         tokio::spawn(keep_whole(Arc::clone(&runtime))),
+        tokio::spawn(keep_comparing(Arc::clone(&runtime), config.compare_every)),
         tokio::spawn(keep_telling(Arc::clone(&runtime), config.demands_hardware_tpm)),
         tokio::spawn(keep_moving(Arc::clone(&runtime), config.moves)),
+        tokio::spawn(keep_checkpoints(Arc::clone(&runtime))),
         tokio::spawn(keep_renewed(Arc::clone(&member), registries)),
         tokio::spawn(follow(Arc::clone(&member), watcher.view(), bans)),
     ]);
@@ -116,6 +119,9 @@ pub async fn run(data: &Path, config: &Config) -> anyhow::Result<()> {
     let served = server.serve(listener, tls, AcceptLimits::default(), shutdown).await;
     background.iter().for_each(tokio::task::JoinHandle::abort);
     runtime.close_keys();
+    if let Err(error) = runtime.checkpoint().await {
+        tracing::warn!(error = %holdfast_domain::causes(&error), "no checkpoint at the end");
+    }
     runtime.consensus.shutdown().await;
     tracing::info!("stopped");
     Ok(served?)
@@ -154,7 +160,11 @@ async fn open_runtime(
     let options = SledOptions { cache_bytes: config.cache_bytes, ..SledOptions::default() };
     let owner = Arc::clone(member);
     let engine = tokio::task::spawn_blocking(move || open_engine(&owner.folder, &options)).await??;
+    let stored = consensus.stored().into_iter().collect();
+    let tpm = member.machine.tpm().clone();
+    let checkpoints = Checkpoints::open(Arc::clone(&member.folder), tpm, local, &stored).await?;
     Ok(Arc::new(Runtime {
+        checkpoints,
         keeper: Keeper { member: Arc::clone(member), registries: registries.clone() },
         consensus,
         hosted: Arc::new(HostedGroups::default()),

@@ -163,15 +163,24 @@ fn names() -> Vec<String> {
     entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
+/// Removes every network of this process, as its end in order would.
+pub fn remove_own() {
+    remove_of(|id| id == std::process::id());
+}
+
 /// Removes what processes left that are no more.
 fn sweep() {
+    remove_of(|id| !Path::new(&format!("/proc/{id}")).exists());
+}
+
+fn remove_of(is_theirs: impl Fn(u32) -> bool) {
     let links = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
     let links = links.filter_map(|entry| entry.file_name().into_string().ok());
     for name in links.chain(names()) {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let Some((id, count)) = rest.split_once('b') else { continue };
         let count: String = count.chars().take_while(char::is_ascii_digit).collect();
-        if id.parse::<u32>().is_ok_and(|id| !Path::new(&format!("/proc/{id}")).exists()) {
+        if id.parse().is_ok_and(&is_theirs) {
             remove(&format!("{PREFIX}{id}b{count}"));
         }
     }

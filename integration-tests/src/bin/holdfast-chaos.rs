@@ -11,15 +11,23 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Parser;
-use holdfast_faults::draw;
-use holdfast_integration_tests::chaos::{
-    Plan,
-    run::{Run, Until, interrupt, run},
-    scenarios,
+use holdfast_faults::{draw, network};
+use holdfast_integration_tests::{
+    chaos::{
+        Plan,
+        run::{Run, Until, run},
+        scenarios,
+    },
+    wait,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Switches libtss2's own log off.
 const TPM_LOG: &str = "TSS2_LOG";
+/// How long an interrupted run may take to end in order. What it may wait for, a call of a client above all, takes longer.
+const END: Duration = Duration::from_secs(5);
+/// What shells say of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
 
 /// Breaks a cluster under load: kills, pauses, partitions, disks, clocks, moves. Needs root for the partitions.
 #[derive(Debug, Parser)]
@@ -56,6 +64,10 @@ fn main() -> ExitCode {
             println!("chaos: PASS");
             ExitCode::SUCCESS
         }
+        Err(_) if wait::go_on().is_err() => {
+            eprintln!("chaos: interrupted");
+            ExitCode::from(INTERRUPTED)
+        }
         Err(error) => {
             eprintln!("chaos: FAIL: {error:#}");
             eprintln!("logs: {}", arguments.dir.join("logs").display());
@@ -82,17 +94,23 @@ fn chaos(arguments: &Arguments) -> anyhow::Result<()> {
 /// So that processes, namespaces and links go away with us.
 fn end_in_order_on_signals() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")?;
+    let mut signals = {
+        let _inside = runtime.enter();
+        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+            .map(|kind| signal(kind).map_err(anyhow::Error::from))
+            .into_iter()
+            .collect::<anyhow::Result<Vec<_>>>()
+            .context("listening for signals")?
+    };
     std::thread::spawn(move || {
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            eprintln!("chaos: ending");
-            interrupt();
-        });
+        runtime
+            .block_on(futures::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))));
+        wait::interrupt();
+        std::thread::sleep(END);
+        // Processes go with their parent.
+        network::remove_own();
+        eprintln!("chaos: interrupted");
+        std::process::exit(INTERRUPTED.into());
     });
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What operators ask and order, of whichever voter answers.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use holdfast_client::credential::OperatorCredential;
 use holdfast_proto::registry::v1::{self as pb, operators_client::OperatorsClient};
 use tonic::{Response, Status, transport::Channel};
 
-use crate::{cluster::Cluster, network::act};
+use crate::{cluster::Cluster, network::act, wait};
 
 /// Rounds of asking all voters, while none can say yes.
 const ROUNDS: usize = 40;
@@ -149,7 +149,7 @@ impl Cluster {
         let mut last = anyhow!("there are no voters");
         for round in 0..rounds {
             if round > 0 {
-                thread::sleep(PAUSE);
+                wait::rest(PAUSE)?;
             }
             for voter in self.registries() {
                 let answer = act(async {

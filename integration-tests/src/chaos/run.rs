@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::Context as _;
 
-pub use super::stage::interrupt;
 use super::{
     Plan, Stage,
     scenarios::{ALL, Scenario},
@@ -58,12 +57,7 @@ fn again(run: &Run<'_>) -> String {
 
 fn go(run: &Run<'_>) -> anyhow::Result<()> {
     let began = Instant::now();
-    let mut plan = run.plan;
-    if let Until::Time(time) = run.until {
-        // A short run has no time for the longest outage.
-        plan.registry_away = plan.registry_away.min(time / 3);
-    }
-    let mut stage = Stage::build(run.folder, plan, run.seed).context("building the cluster")?;
+    let mut stage = Stage::build(run.folder, run.plan, run.seed).context("building the cluster")?;
     let wanted =
         |scenario: &&Scenario| run.only.is_empty() || run.only.iter().any(|name| name == scenario.name);
     let chosen: Vec<&Scenario> =
@@ -77,6 +71,7 @@ fn go(run: &Run<'_>) -> anyhow::Result<()> {
         };
         let Some(scenario) = next else { break };
         done += 1;
+        stage.plan.registry_away = longest_outage(run, chosen.len(), began.elapsed());
         play(&mut stage, scenario, done).with_context(|| {
             let tail =
                 stage.cluster.suspect().map_or(String::new(), |(log, tail)| format!("\n{log}:\n{tail}"));
@@ -93,15 +88,26 @@ fn go(run: &Run<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The longest outage takes what the run has time for: a part, when other scenarios are to have their turn.
+fn longest_outage(run: &Run<'_>, scenarios: usize, elapsed: Duration) -> Duration {
+    let wanted = run.plan.registry_away;
+    match run.until {
+        Until::EachOnce => wanted,
+        Until::Time(time) if scenarios > 1 => wanted.min(time / 3),
+        Until::Time(time) => wanted.min(time.saturating_sub(elapsed)),
+    }
+}
+
 fn play(stage: &mut Stage, scenario: &Scenario, number: usize) -> anyhow::Result<()> {
     stage.say(&format!("{number}. {}: {}", scenario.name, scenario.what));
     let (began, before) = (Instant::now(), stage.counts());
     (scenario.play)(stage)?;
     stage.wait_healthy().context("afterwards")?;
+    stage.compare_digests(scenario.damages).context("afterwards")?;
     let after = stage.counts();
     let (answered, lost) = (after.answered - before.answered, after.lost - before.lost);
     stage.say(&format!(
-        "whole after {} s; {answered} calls answered, {lost} given up",
+        "whole and equal after {} s; {answered} calls answered, {lost} given up",
         began.elapsed().as_secs()
     ));
     if scenario.loses_no_call && lost > 0 {

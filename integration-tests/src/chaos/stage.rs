@@ -2,8 +2,6 @@
 
 use std::{
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -14,6 +12,7 @@ use holdfast_faults::{
 };
 
 use super::{
+    digests::{self, Digests},
     load::{Counts, Load},
     rows::Group,
 };
@@ -26,9 +25,6 @@ use crate::{
 const HEAL: Duration = Duration::from_secs(90);
 /// How long everybody may wait to be served again.
 const SERVED: Duration = Duration::from_secs(60);
-
-/// Set when somebody wants the run to end.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// How large a stage is and how long its outages are.
 #[derive(Debug, Clone, Copy)]
@@ -81,12 +77,8 @@ pub struct Stage {
     /// Its size.
     pub plan: Plan,
     load: Option<Load>,
+    digests: Digests,
     began: Instant,
-}
-
-/// Lets every stage of this process end at the next occasion.
-pub fn interrupt() {
-    INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
 impl Stage {
@@ -104,7 +96,9 @@ impl Stage {
         };
         let draw = Draw::new(seed);
         let (voter_disks, node_disks, began) = (vec![], vec![], Instant::now());
-        let mut stage = Self { cluster, has_network, voter_disks, node_disks, draw, plan, load: None, began };
+        let (load, digests) = (None, Digests::default());
+        let mut stage =
+            Self { cluster, has_network, voter_disks, node_disks, draw, plan, load, digests, began };
         stage.cluster.found()?;
         for _ in 1..plan.voters {
             stage.cluster.add_voter()?;
@@ -137,6 +131,9 @@ impl Stage {
                 server.stop()?;
                 let disk = Disk::new(server.data(), Syncs::WrittenDown)?;
                 server.environment = disk.environment();
+                if role == Role::Node {
+                    server.configure(digests::CONFIG)?;
+                }
                 server.start_and_wait()?;
                 disks.push(disk);
             }
@@ -156,12 +153,7 @@ impl Stage {
     /// # Errors
     /// The run is to end.
     pub fn rest(&self, time: Duration) -> anyhow::Result<()> {
-        let began = Instant::now();
-        while began.elapsed() < time {
-            check_interrupted()?;
-            thread::sleep(time.saturating_sub(began.elapsed()).min(Duration::from_millis(50)));
-        }
-        Ok(())
+        wait::rest(time)
     }
 
     /// Any server of a kind: its position.
@@ -250,7 +242,6 @@ impl Stage {
         self.cluster.wait_leader()?;
         let replicas = self.plan.replicas;
         let healthy = wait::until(HEAL, "all groups healthy", || {
-            check_interrupted()?;
             let rows = self.cluster.group_rows()?;
             let rows: Vec<_> = rows.into_iter().filter(|row| !row.is_empty()).collect();
             let whole = !rows.is_empty() && rows.iter().all(|row| row.is_healthy(replicas));
@@ -258,6 +249,30 @@ impl Stage {
         });
         healthy?;
         self.wait_served()
+    }
+
+    /// Waits until all replicas of each group have taken the digests of their slots at one place of its log. They must be equal; where
+    /// a disk was damaged, they must become so.
+    ///
+    /// # Errors
+    /// They are not, or they are not taken in time.
+    pub fn compare_digests(&mut self, damaged: bool) -> anyhow::Result<()> {
+        self.digests.read(&self.cluster.nodes)?;
+        self.digests.begin();
+        let equal = wait::until(HEAL, "digests of all replicas", || {
+            self.digests.read(&self.cluster.nodes)?;
+            let rows = self.cluster.group_rows()?;
+            let rows: Vec<_> = rows.into_iter().filter(|row| !row.is_empty()).collect();
+            match self.digests.agree(&rows) {
+                Ok(all) => Ok(all.then_some(Ok(()))),
+                Err(difference) if damaged => {
+                    self.digests.begin();
+                    Err(difference)
+                }
+                Err(difference) => Ok(Some(Err(difference))),
+            }
+        });
+        equal?
     }
 
     fn wait_served(&self) -> anyhow::Result<()> {
@@ -291,13 +306,7 @@ impl Stage {
             if rows.iter().all(Group::is_even) { Ok(Some(())) } else { bail!("{rows:?}") }
         });
         even?;
+        self.compare_digests(false)?;
         load.judge(&self.cluster)
     }
-}
-
-fn check_interrupted() -> anyhow::Result<()> {
-    if INTERRUPTED.load(Ordering::Relaxed) {
-        bail!("interrupted");
-    }
-    Ok(())
 }

@@ -76,7 +76,6 @@ impl ShardGroup {
             let turn = VERIFYING.acquire().await;
             self.blocking(Self::verify).await?;
             drop(turn);
-            self.propose_comparison().await?;
         }
         housekeeping.rounds = housekeeping.rounds.wrapping_add(1);
         Ok(())

@@ -1,7 +1,7 @@
 //! Comparing the digests of all replicas at one place of the log. Each replica judges itself: one that a majority of the voters contradicts
 //! is not to be believed, and knows so without trusting any one of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use holdfast_domain::{GroupDescriptor, ReplicaDescriptor, ReplicaId, Slot};
 use holdfast_proto::node::v1::{DigestsReply, DigestsRequest};
@@ -26,6 +26,18 @@ enum Verdict {
     Differs(Vec<Slot>),
     /// Too few answered, or they disagree among each other.
     Unclear,
+}
+
+/// Lets replicas compare their digests for ever, where this node leads.
+pub async fn keep_comparing(runtime: Arc<Runtime>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        for shard in runtime.hosted.all() {
+            if let Err(error) = shard.propose_comparison().await {
+                tracing::info!(%error, group = %shard.id(), "digests are compared later");
+            }
+        }
+    }
 }
 
 impl Runtime {

@@ -17,6 +17,8 @@ pub struct Scenario {
     pub needs_network: bool,
     /// Whether no call of a client may fail in it.
     pub loses_no_call: bool,
+    /// Whether a replica may hold something else for a while.
+    pub damages: bool,
     /// It happens.
     pub play: fn(&mut Stage) -> anyhow::Result<()>,
 }
@@ -26,11 +28,19 @@ const fn plain(
     what: &'static str,
     play: fn(&mut Stage) -> anyhow::Result<()>,
 ) -> Scenario {
-    Scenario { name, what, needs_network: false, loses_no_call: false, play }
+    Scenario { name, what, needs_network: false, loses_no_call: false, damages: false, play }
 }
 
 const fn cut(name: &'static str, what: &'static str, play: fn(&mut Stage) -> anyhow::Result<()>) -> Scenario {
     Scenario { needs_network: true, ..plain(name, what, play) }
+}
+
+const fn damage(
+    name: &'static str,
+    what: &'static str,
+    play: fn(&mut Stage) -> anyhow::Result<()>,
+) -> Scenario {
+    Scenario { damages: true, ..plain(name, what, play) }
 }
 
 const fn quiet(
@@ -57,7 +67,7 @@ pub const ALL: &[Scenario] = &[
     plain("sync-error", "a node's disk fails a sync", disks::sync_error),
     plain("power-loss", "a node or voter loses its power and what was not synced", disks::power_loss),
     plain("power-loss-all", "all nodes lose their power", disks::power_loss_all),
-    plain("bit-flip", "a bit of a node's files flips while it is off", disks::bit_flip),
+    damage("bit-flip", "a bit of a node's files flips while it is off", disks::bit_flip),
     plain("old-image", "a node comes back with the disk that it had a while ago", disks::old_image),
     plain("drain", "a node is drained and serves again", shards::drain),
     plain("move", "a replica moves, and a node of the group is killed meanwhile", shards::move_replica),

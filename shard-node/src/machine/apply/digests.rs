@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_domain::Slot;
+use holdfast_domain::{Sha256Hash, Slot};
 
 use super::{
     super::{
         layout,
         rows::{SlotRow, SlotStatus},
-        state::Taken,
+        state::{Digests, Taken},
     },
     Applying, Refused,
 };
@@ -25,7 +25,15 @@ impl Applying<'_> {
                 _ => {}
             }
         }
+        // Whoever compares the logs of all replicas sees what each of them had.
+        tracing::info!(group = %self.state.keys().group(), mark, digest = %summary(&digests), "digests taken");
         self.state.keep_digests(Taken { mark, digests });
         Ok(())
     }
+}
+
+/// All of them in one.
+fn summary(digests: &Digests) -> Sha256Hash {
+    let rows = digests.iter().flat_map(|(slot, digest)| [&slot.number().to_be_bytes()[..], digest].concat());
+    Sha256Hash::of(&rows.collect::<Vec<_>>())
 }
