@@ -29,35 +29,29 @@ impl Runtime {
         if let Some(known) = self.memory().faults.get(&(group, replica)) {
             return Some(known.clone());
         }
-        if let Some(cause) = self.doubt(group, replica) {
-            return cause;
+        let doubted = self.hosted.get(group).filter(|shard| shard.replica() == replica);
+        if let Some(cause) = doubted.as_ref().and_then(|shard| shard.doubt()) {
+            self.condemn(group, replica, cause);
+            return Some(cause.to_owned());
         }
         let raft = self.consensus.get(group).filter(|raft| raft.replica() == replica)?;
         let rollback = raft.status().rolled_back()?;
-        let cause =
-            format!("rolled back: it acknowledged {}, and its disk holds {}", rollback.floor, rollback.held);
+        let cause = match self.checkpoints.cause((group, replica)) {
+            Some(cause) => cause.to_string(),
+            None => {
+                format!(
+                    "rolled back: it acknowledged {}, and its disk holds {}",
+                    rollback.floor, rollback.held
+                )
+            }
+        };
         self.condemn(group, replica, &cause);
         Some(cause)
     }
 
-    /// What the replica's own data says against it. Where there is no other replica, one that is in doubt is better than none: then it is
-    /// told and nothing else.
-    fn doubt(&self, group: GroupId, replica: ReplicaId) -> Option<Option<String>> {
-        let shard = self.hosted.get(group).filter(|shard| shard.replica() == replica)?;
-        let cause = shard.doubt()?.to_owned();
-        if self.descriptor(group).is_ok_and(|group| group.voters().any(|voter| voter.replica != replica)) {
-            self.condemn(group, replica, &cause);
-            return Some(Some(cause));
-        }
-        self.memory().doubts.insert((group, replica), cause);
-        Some(None)
-    }
-
     /// What operators are told of a replica that is not to be believed.
     pub(super) fn told_fault(&self, group: GroupId, replica: ReplicaId) -> String {
-        let memory = self.memory();
-        let known = memory.faults.get(&(group, replica)).or_else(|| memory.doubts.get(&(group, replica)));
-        known.cloned().unwrap_or_default()
+        self.memory().faults.get(&(group, replica)).cloned().unwrap_or_default()
     }
 
     /// Whether a replica stopped by itself: its state or its disk failed.
@@ -98,17 +92,23 @@ impl Runtime {
         started
     }
 
-    /// Whether a replica asks to be replaced and was not heard yet.
+    /// Whether a replica is not to be believed and the map does not say so yet. It takes no step of its group, as whatever it would give to others
+    /// is in doubt.
     pub(super) fn wants_replacement(&self, descriptor: &GroupDescriptor, own: ReplicaId) -> bool {
         let leaving = descriptor.replica(own).is_none_or(|replica| replica.state == ReplicaState::Leaving);
         !leaving && self.fault(descriptor.group, own).is_some()
     }
 
-    /// Hands the lead over and asks to be replaced.
+    /// Hands the lead over and asks to be replaced. Where there is no other replica nothing can take its place: it serves nobody, operators are
+    /// told, and what becomes of its data is theirs to decide.
     pub(super) async fn ask_for_replacement(&self, group: GroupId, own: ReplicaId) -> Result<(), StepError> {
+        let descriptor = self.descriptor(group)?;
+        if !descriptor.is_new() && descriptor.voters().all(|voter| voter.replica == own) {
+            return Ok(());
+        }
         let doubted = self.hosted.get(group).is_some_and(|shard| shard.doubt().is_some());
         // One in doubt at a time: the others' copies are all there is until it is replaced.
-        if doubted && !self.descriptor(group)?.is_settled() {
+        if doubted && !descriptor.is_settled() {
             return Ok(());
         }
         if let Some(raft) = self.consensus.get(group) {

@@ -1,4 +1,5 @@
-//! Groups of one replica have no peers that remember what it acknowledged: the registry does.
+//! Where a replica must be when it starts, as far as anybody knows beside its peers: the checkpoints of this machine's TPM, and for groups of
+//! one replica the registry.
 
 use std::time::Duration;
 
@@ -12,8 +13,13 @@ use super::Runtime;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Runtime {
-    /// What the registry remembers of a replica that is alone in its group.
+    /// Where a replica must be, at least.
     pub(super) async fn floor(&self, group: GroupId, replica: ReplicaId) -> Option<Floor> {
+        self.checkpoints.floor((group, replica)).max(self.told_floor(group, replica).await)
+    }
+
+    /// What the registry remembers of a replica that is alone in its group.
+    async fn told_floor(&self, group: GroupId, replica: ReplicaId) -> Option<Floor> {
         let alone = self.descriptor(group).is_ok_and(|group| group.replicas.len() == 1);
         let stored = self.consensus.stored().contains(&(group, replica));
         if !alone || !stored {

@@ -13,8 +13,16 @@ pub struct Floor {
     pub index: u64,
 }
 
+impl Floor {
+    /// Above whatever a disk holds: of a replica whose disk is known to have been put back, to whatever extent.
+    pub const BEYOND: Self = Self { term: u64::MAX, index: u64::MAX };
+}
+
 impl std::fmt::Display for Floor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if *self == Self::BEYOND {
+            return f.write_str("more than this disk holds");
+        }
         write!(f, "term {} index {}", self.term, self.index)
     }
 }

@@ -48,6 +48,8 @@ pub mod files {
     pub const GLOBAL_ROLES: &str = "identity/global-roles";
     /// Log index of the registry at which bans, voters and approvals were so: a restart takes no older ones.
     pub const INDEX: &str = "identity/index";
+    /// What the machine's TPM counted when the folder was last known to be the newest; nodes only.
+    pub const CHECKPOINT: &str = "identity/checkpoint";
     /// The newest shard map as signed.
     pub const MAP: &str = "identity/map";
 }
@@ -100,7 +102,7 @@ pub enum MemberError {
 /// An opened member.
 pub struct Member {
     /// Its data folder.
-    pub folder: Folder,
+    pub folder: Arc<Folder>,
     /// Its machine.
     pub machine: Machine,
     /// The genesis record, checked.
@@ -144,7 +146,7 @@ impl Member {
             listener_identity: LiveIdentity::new(listener_identity),
             tls_identity: LiveIdentity::new(tls_identity),
             trust: LiveTrust::new(bundle),
-            folder,
+            folder: Arc::new(folder),
             machine,
             genesis,
             signed_genesis,

@@ -52,6 +52,11 @@ pub fn snapshot_key(local: &LocalKey) -> WrapKey {
     wrap_key(local, LenPrefixed::new(labels::SNAPSHOT_KEY))
 }
 
+/// The key that seals what this process remembers of its TPM's counter.
+pub fn checkpoint_key(local: &LocalKey) -> WrapKey {
+    wrap_key(local, LenPrefixed::new(labels::CHECKPOINT_KEY))
+}
+
 /// The key that seals list cursors handed to clients. It is the slot's for ever, so that any replica, of this group or the next, goes on with
 /// a listing.
 pub fn cursor_key(locator: &LocatorKey) -> WrapKey {
@@ -112,7 +117,7 @@ mod tests {
     fn keys_of_equal_bytes_differ_by_purpose() {
         let local = LocalKey::from_bytes([3; 32]);
         let locator = LocatorKey::from_bytes([3; 32]);
-        let keys = [log_key(&local), snapshot_key(&local), cursor_key(&locator)];
+        let keys = [log_key(&local), snapshot_key(&local), checkpoint_key(&local), cursor_key(&locator)];
         let distinct: std::collections::BTreeSet<_> = keys.iter().map(WrapKey::kcv).collect();
         assert_eq!(distinct.len(), keys.len());
     }

@@ -35,12 +35,20 @@ labels! {
     LOG_KEY = "log/1";
     /// Sealing snapshots on disk.
     SNAPSHOT_KEY = "snapshot/1";
+    /// Sealing what a node remembers of its TPM's counter.
+    CHECKPOINT_KEY = "checkpoint/1";
     /// Sealing list cursors.
     CURSOR_KEY = "cursor/1";
     /// Sealing one kind of the registry's own secrets.
     REGISTRY_SECRET_KEY = "registry-secret/1";
 
+    // Names in a TPM
+    /// The counter of one data folder.
+    CHECKPOINT_COUNTER = "checkpoint-counter/1";
+
     // Sealed forms
+    /// What a node remembers of its TPM's counter.
+    CHECKPOINT = "checkpoint-seal/1";
     /// A slot keyring under a DMK.
     SLOT_KEYRING = "slot-keyring/1";
     /// A partition keyring under a slot key.
