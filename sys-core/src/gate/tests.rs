@@ -126,6 +126,8 @@ struct Handler {
     given: Arc<Mutex<Vec<Context>>>,
     /// Never answers at all.
     stuck: bool,
+    /// Answers with as much as anybody takes.
+    ready: bool,
 }
 
 impl Service<Request<Body>> for Handler {
@@ -141,6 +143,11 @@ impl Service<Request<Body>> for Handler {
         self.given.lock().unwrap().push(request.extensions().get::<Context>().unwrap().clone());
         if self.stuck {
             return Box::pin(std::future::pending());
+        }
+        if self.ready {
+            let frame = || Ok::<_, Status>(http_body::Frame::data(Bytes::from_static(b"x")));
+            let endless = Body::new(StreamBody::new(futures::stream::repeat_with(frame)));
+            return Box::pin(std::future::ready(Ok(Response::new(endless))));
         }
         let silent = futures::stream::pending::<Result<http_body::Frame<Bytes>, Status>>();
         Box::pin(std::future::ready(Ok(Response::new(Body::new(StreamBody::new(silent))))))
@@ -327,6 +334,24 @@ async fn an_open_stream_ends_within_two_seconds_of_a_change_of_rights() {
         stream_end(Some(Role::User), true),
     );
     assert_eq!((more, none, banned), (Reason::NotReady, Reason::NotPermitted, Reason::Banned));
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_waited_for_is_decided_before_it_goes_on_late() {
+    let mut desk = desk_with(Handler { ready: true, ..Handler::default() });
+    desk.hold(Some(Role::User));
+    let (_, stays) = desk.call(WATCH, &to(Some(ORG))).await.unwrap();
+    let (_, ends) = desk.call(WATCH, &to(Some(ORG))).await.unwrap();
+    let (mut stays, mut ends) = (stays.into_body(), ends.into_body());
+    for body in [&mut stays, &mut ends] {
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(stays.frame().await.unwrap().is_ok());
+    desk.hold(None);
+    let status = ends.frame().await.unwrap().unwrap_err();
+    assert_eq!(Refusal::from_status(&status).unwrap().reason(), Reason::NotPermitted);
+    assert!(ends.frame().await.is_none());
 }
 
 #[tokio::test]

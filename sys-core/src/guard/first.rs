@@ -35,7 +35,12 @@ struct Envelope {
 /// # Errors
 /// `Malformed` for a request without a first message, with a compressed one, or one without a route; what the body's own bound says.
 pub(super) async fn route(body: Body) -> Result<(Route, Body), Refusal> {
-    let read = tokio::time::timeout(PATIENCE, read(body)).await;
+    let mut reading = std::pin::pin!(read(body));
+    // Most are there before anybody asks, and need no timer.
+    if let Poll::Ready(read) = futures::poll!(&mut reading) {
+        return read;
+    }
+    let read = tokio::time::timeout(PATIENCE, reading).await;
     read.map_err(|_| malformed("the first message did not come in time"))?
 }
 

@@ -66,11 +66,11 @@ where
         let finished = recheck::finish(call, &checks, &asking, opened.as_ref()).await;
         return finished.unwrap_or_else(|refusal| Ok(Status::from(refusal).into_http()));
     }
-    let watch = recheck::Watch::start(checks, asking, opened);
+    let watch = recheck::Watch::new(checks, asking, opened);
     let request = request.map(|body| watch.over(body));
     let call = contain::response(contain::start(|| inner.call(request)));
-    tokio::select! {
-        response = call => Ok(response?.map(|body| watch.over(body))),
-        refusal = watch.ended() => Ok(Status::from(refusal).into_http()),
+    match watch.during(call).await {
+        Ok(response) => Ok(response?.map(|body| watch.over(body))),
+        Err(refusal) => Ok(Status::from(refusal).into_http()),
     }
 }

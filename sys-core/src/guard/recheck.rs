@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context as Task, Poll},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use futures::{FutureExt as _, future::Shared};
 use holdfast_domain::Reason;
 use holdfast_proto::module::v1::Route;
 use http_body::{Frame, SizeHint};
-use tokio::{sync::oneshot, task::AbortHandle};
+use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
 use tonic::{Status, body::Body};
 
 use super::{Checks, admit::Asking};
@@ -27,55 +27,118 @@ pub(super) struct Opened {
     pub(super) context: Context,
 }
 
-/// Decides one call again and again, for as long as one of its bodies is there.
+/// Decides one call again and again, once it has lasted for [`INTERVAL`] and for as long as one of its bodies is there.
+///
+/// The task that does so begins when the call, or one of its bodies, is waited for: most calls are over before that. A call that nobody
+/// waited for and that goes on late, as its client takes what it gets slowly, is decided first.
 #[derive(Clone)]
-pub(super) struct Watch {
-    /// Why the call ends.
-    end: Shared<oneshot::Receiver<Refusal>>,
-    _task: Arc<Abort>,
+pub(super) struct Watch(Arc<Watching>);
+
+struct Watching {
+    call: Arc<Call>,
+    began: Instant,
+    running: OnceLock<Running>,
 }
 
-struct Abort(AbortHandle);
+/// What is decided.
+struct Call {
+    checks: Arc<Checks>,
+    asking: Arc<Asking>,
+    /// What no policy was asked about is decided by its caller alone.
+    opened: Option<Opened>,
+}
 
-impl Drop for Abort {
+struct Running {
+    told: Told,
+    task: AbortHandle,
+}
+
+/// What the task tells.
+#[derive(Clone)]
+struct Told {
+    /// Why the call ends.
+    end: Shared<oneshot::Receiver<Refusal>>,
+    /// That it was found to be allowed, where that has to be waited for.
+    confirmed: Option<Shared<oneshot::Receiver<()>>>,
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
 impl Watch {
-    /// Begins; what no policy was asked about is decided by its caller alone.
-    pub(super) fn start(checks: Arc<Checks>, asking: Arc<Asking>, opened: Option<Opened>) -> Self {
-        let (ended, end) = oneshot::channel();
-        let task = tokio::spawn(async move {
-            let refusal = run(&checks, &asking, opened.as_ref()).await;
-            record(&asking, opened.as_ref(), &refusal);
-            let _ = ended.send(refusal);
-        });
-        Self { end: end.shared(), _task: Arc::new(Abort(task.abort_handle())) }
+    pub(super) fn new(checks: Arc<Checks>, asking: Arc<Asking>, opened: Option<Opened>) -> Self {
+        let call = Arc::new(Call { checks, asking, opened });
+        Self(Arc::new(Watching { call, began: Instant::now(), running: OnceLock::new() }))
     }
 
-    /// Ready when the call is to end, and why.
-    pub(super) async fn ended(&self) -> Refusal {
-        match self.end.clone().await {
-            Ok(refusal) => refusal,
-            // The task is aborted with the last watch only.
-            Err(_) => std::future::pending().await,
+    /// Waits for what the call begins with.
+    ///
+    /// # Errors
+    /// Why the call ends before.
+    pub(super) async fn during<T>(&self, call: impl Future<Output = T>) -> Result<T, Refusal> {
+        let mut call = std::pin::pin!(call);
+        if let Ok(done) = tokio::time::timeout_at(self.0.began + INTERVAL, &mut call).await {
+            return Ok(done);
+        }
+        tokio::select! {
+            done = call => Ok(done),
+            refusal = ended(self.0.told().end) => Err(refusal),
         }
     }
 
     /// The body, for as long as the call is allowed.
     pub(super) fn over(&self, body: Body) -> Body {
-        Body::new(Watched { body, watch: self.clone(), ended: false })
+        Body::new(Watched { body, watch: self.clone(), told: None, ended: false })
     }
 }
 
-/// Until the call is to end.
-async fn run(checks: &Checks, asking: &Asking, opened: Option<&Opened>) -> Refusal {
-    loop {
-        tokio::time::sleep(INTERVAL).await;
-        if let Err(refusal) = once(checks, asking, opened).await {
+async fn ended(end: Shared<oneshot::Receiver<Refusal>>) -> Refusal {
+    match end.await {
+        Ok(refusal) => refusal,
+        // The task is aborted with the last watch only.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+impl Watching {
+    fn is_late(&self) -> bool {
+        self.began.elapsed() >= INTERVAL
+    }
+
+    fn told(&self) -> Told {
+        let running = self.running.get_or_init(|| {
+            let (ended, end) = oneshot::channel();
+            let (confirm, confirmed) = oneshot::channel();
+            let confirmed = self.is_late().then(|| confirmed.shared());
+            let (call, began) = (Arc::clone(&self.call), self.began);
+            let task = tokio::spawn(async move {
+                let refusal = call.run(began, confirm).await;
+                record(&call.asking, call.opened.as_ref(), &refusal);
+                let _ = ended.send(refusal);
+            });
+            Running { told: Told { end: end.shared(), confirmed }, task: task.abort_handle() }
+        });
+        running.told.clone()
+    }
+}
+
+impl Call {
+    /// Until the call is to end.
+    async fn run(&self, began: Instant, confirm: oneshot::Sender<()>) -> Refusal {
+        let once = || once(&self.checks, &self.asking, self.opened.as_ref());
+        tokio::time::sleep_until(began + INTERVAL).await;
+        if let Err(refusal) = once().await {
             return refusal;
+        }
+        let _ = confirm.send(());
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if let Err(refusal) = once().await {
+                return refusal;
+            }
         }
     }
 }
@@ -110,10 +173,35 @@ fn record(asking: &Asking, opened: Option<&Opened>, refusal: &Refusal) {
     asking.record(opened.map(|opened| opened.context.home()), None, Err(refusal.reason()));
 }
 
+impl Told {
+    /// Why the call ends, if it does; pending while nobody can say that it goes on.
+    fn poll_end(&mut self, task: &mut Task<'_>) -> Poll<Option<Refusal>> {
+        if let Poll::Ready(Ok(refusal)) = self.end.poll_unpin(task) {
+            return Poll::Ready(Some(refusal));
+        }
+        match &mut self.confirmed {
+            Some(confirmed) => confirmed.poll_unpin(task).map(|_| None),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
 struct Watched {
     body: Body,
     watch: Watch,
+    /// Once the call is decided again and again.
+    told: Option<Told>,
     ended: bool,
+}
+
+impl Watched {
+    fn poll_end(&mut self, task: &mut Task<'_>) -> Poll<Option<Refusal>> {
+        let watching = &self.watch.0;
+        if self.told.is_none() && (watching.running.get().is_some() || watching.is_late()) {
+            self.told = Some(watching.told());
+        }
+        self.told.as_mut().map_or(Poll::Ready(None), |told| told.poll_end(task))
+    }
 }
 
 impl http_body::Body for Watched {
@@ -127,11 +215,20 @@ impl http_body::Body for Watched {
         if self.ended {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(Ok(refusal)) = self.watch.end.poll_unpin(task) {
+        if let Some(refusal) = std::task::ready!(self.poll_end(task)) {
             self.ended = true;
             return Poll::Ready(Some(Err(refusal.into())));
         }
-        Pin::new(&mut self.body).poll_frame(task)
+        let polled = Pin::new(&mut self.body).poll_frame(task);
+        if polled.is_pending() && self.told.is_none() {
+            let mut told = self.watch.0.told();
+            // For its waker: nothing was decided yet, or it is found at once.
+            if told.end.poll_unpin(task).is_ready() {
+                task.waker().wake_by_ref();
+            }
+            self.told = Some(told);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
