@@ -1,8 +1,8 @@
-//! Sending content: one chunk after the other, a few read ahead.
+//! Sending content: what is in its record at once, anything larger one chunk after the other, a few read ahead.
 
 use std::{pin::pin, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures::{Stream, StreamExt as _, stream};
 use holdfast_domain::Reason;
 use holdfast_files_api::v1::GetReply;
@@ -39,17 +39,21 @@ pub(crate) async fn run(
     if offset > row.size {
         return Err(Reason::Malformed.into());
     }
-    let body = match &row.body {
-        Body::Inline(data) => {
-            let from = usize::try_from(offset).unwrap_or(usize::MAX);
-            let data = data.get(from..).unwrap_or_default().to_vec();
-            stream::iter([Ok(Bytes::from(data))]).boxed()
-        }
-        Body::Chunks(file) => chunks(partition.open(ContentId::Published(*file)).await?, offset).boxed(),
+    let (info, body) = row.parts();
+    let first = GetReply { file: Some(info), data: Bytes::new() };
+    let file = match body {
+        Body::Inline(data) => return Ok(inline(first, data.into(), offset)),
+        Body::Chunks(file) => file,
     };
-    let file = GetReply { file: Some(row.info()), data: Bytes::new() };
-    let data = body.map(|data| data.map(|data| GetReply { file: None, data }).map_err(Status::from));
-    Ok(paced(stream::iter([Ok(file)]).chain(data), transfer, pace))
+    let data = chunks(partition.open(ContentId::Published(file)).await?, offset);
+    let data = data.map(|data| data.map(|data| GetReply { file: None, data }).map_err(Status::from));
+    Ok(paced(stream::iter([Ok(first)]).chain(data), transfer, pace))
+}
+
+/// All of it at once: it is as small as the reply of any other call, and is held for its client as such.
+fn inline(first: GetReply, mut data: Bytes, offset: u64) -> Replies {
+    data.advance(usize::try_from(offset).unwrap_or(usize::MAX).min(data.len()));
+    stream::iter([Ok(first), Ok(GetReply { file: None, data })]).boxed()
 }
 
 /// Hands replies over to the client and ends, with a refusal, when it does not take them. This needs a task of its own: nobody asks a

@@ -48,8 +48,13 @@ pub(crate) struct DoneRow {
 
 impl FileRow {
     pub(crate) fn info(self) -> FileInfo {
-        let Self { name, size, sha256, modified, body: _ } = self;
-        info(&name, size, sha256, modified)
+        self.parts().0
+    }
+
+    /// What is told of it, and where its bytes are.
+    pub(crate) fn parts(self) -> (FileInfo, Body) {
+        let Self { name, size, sha256, modified, body } = self;
+        (info(&name, size, sha256, modified), body)
     }
 
     /// The file of this name and its record's version.
