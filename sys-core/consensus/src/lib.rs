@@ -35,6 +35,7 @@ mod stall;
 mod status;
 #[cfg(test)]
 mod testing;
+mod testimony;
 mod tls;
 mod types;
 mod watcher;

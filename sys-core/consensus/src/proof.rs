@@ -5,6 +5,9 @@
 //! timeouts, once those that told make a majority together with it. Whatever was acknowledged that none of these knows of must have
 //! been acknowledged within the last heartbeat, or while all of them were cut off.
 //!
+//! One voice is enough to keep a replica out and not enough to condemn it: [`testimony`] has the rule. A replica that holds nothing at all
+//! has nothing to lose, and believes the first that says it had.
+//!
 //! A replica that held a vote before takes part no earlier than the shortest election timeout after its start: it forgot which
 //! leader's lease it confirmed.
 
@@ -19,6 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::net::wire::{self, Request, Response};
 use crate::replica::Replica;
+use crate::testimony::{Testimony, Told, Verdict};
 use crate::{Floor, Rollback, Standing};
 
 /// Patience for one answer, and the pause between two questions.
@@ -49,19 +53,6 @@ impl Proof {
     fn is_open(&self) -> bool {
         self.standing.load(Ordering::Acquire) == PROVING
     }
-}
-
-/// Whether enough voters told: all `others` that this replica knows of, or later so many that they are a majority with it. One that
-/// was asked when it voted and does not any more counts no longer.
-fn is_enough(
-    others: &BTreeSet<ReplicaId>,
-    introduced: &BTreeSet<ReplicaId>,
-    told: &BTreeSet<ReplicaId>,
-    late: bool,
-) -> bool {
-    let counted = told.iter().filter(|id| others.contains(id) || introduced.contains(id)).count();
-    let all = !others.is_empty() && others.is_subset(told);
-    all || (late && counted >= others.len().div_ceil(2).max(1))
 }
 
 impl Replica {
@@ -115,8 +106,14 @@ impl Replica {
         }
         if as_voter && self.proof().is_open() {
             self.proof().introduced.lock().unwrap_or_else(PoisonError::into_inner).insert(from);
-            if self.held() == Floor::default() && self.is_told(from).await.is_some() {
-                self.take_part();
+            if self.held() == Floor::default() {
+                match self.ask(from).await {
+                    Some(Told { acknowledged: Some(floor), .. }) if floor > self.held() => {
+                        self.roll_back(floor)
+                    }
+                    Some(_) => self.take_part(),
+                    None => {}
+                }
             }
         }
         self.proof().is_proven()
@@ -127,73 +124,49 @@ impl Replica {
         let this = &self;
         let started = Instant::now();
         let grace = started + self.election_min() * 2;
-        let mut told = BTreeSet::new();
+        let mut testimony = Testimony::default();
+        let mut contested = None;
         while self.proof().is_open() && !self.has_stopped() {
             if self.is_alone() {
                 return self.take_part();
             }
-            let voters: BTreeSet<_> = self
-                .status()
-                .borrow()
-                .membership
-                .voters
-                .iter()
-                .copied()
-                .filter(|id| *id != self.id())
-                .collect();
             let introduced = self.proof().introduced.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let silent: Vec<_> = voters.union(&introduced).copied().filter(|id| !told.contains(id)).collect();
-            let asked = silent.into_iter().map(|peer| async move { this.is_told(peer).await.map(|()| peer) });
-            told.extend(join_all(asked).await.into_iter().flatten());
-            if is_enough(&voters, &introduced, &told, Instant::now() >= grace) {
-                sleep_until(started + self.election_min()).await;
-                return self.take_part();
+            testimony.about(self.other_voters(), introduced);
+            let asked = testimony.to_ask().into_iter();
+            let asked = asked.map(|peer| async move { Some((peer, this.ask(peer).await?)) });
+            testimony.hear(join_all(asked).await.into_iter().flatten());
+            match testimony.verdict(self.held(), Instant::now() >= grace) {
+                Verdict::Proven => {
+                    sleep_until(started + self.election_min()).await;
+                    return self.take_part();
+                }
+                Verdict::RolledBack(floor) => return self.roll_back(floor),
+                Verdict::Contested(floor) => {
+                    if contested.replace(floor) != Some(floor) {
+                        tracing::warn!(
+                            group = %self.group(), replica = %self.id(), %floor, held = %self.held(),
+                            "replica_contested: one member says that it acknowledged more than it holds, and no other bears that out; it waits"
+                        );
+                    }
+                    sleep(ASK).await;
+                }
+                Verdict::Open => sleep(PAUSE).await,
             }
-            sleep(PAUSE).await;
         }
     }
 
-    /// Asks a member what it remembers of this replica, and judges it. `None` without an answer, or with a bad one.
-    async fn is_told(&self, peer: ReplicaId) -> Option<()> {
+    fn other_voters(&self) -> BTreeSet<ReplicaId> {
+        let status = self.status().borrow();
+        status.membership.voters.iter().copied().filter(|id| *id != self.id()).collect()
+    }
+
+    /// Asks a member what it remembers of this replica. `None` without an answer, or with a bad one.
+    async fn ask(&self, peer: ReplicaId) -> Option<Told> {
         let payload = wire::encode(&Request::Floor).ok()?;
         let answer = self.peers().call(peer, payload, ASK).await.ok()?;
-        let Ok(Response::Floor(floor)) = wire::decode(&answer) else { return None };
-        match floor {
-            Some(floor) if floor > self.held() => {
-                self.roll_back(floor);
-                None
-            }
-            Some(_) | None => Some(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn invariant_only_voters_prove_a_replica() {
-        let set = |ids: &[u64]| ids.iter().copied().map(ReplicaId).collect::<BTreeSet<_>>();
-        let (two, four) = (set(&[2, 3]), set(&[2, 3, 4, 5]));
-        for (others, introduced, told, late, enough) in [
-            (&two, &[][..], &[2, 3][..], false, true),
-            (&two, &[], &[2], false, false),
-            (&two, &[], &[2], true, true),
-            // A learner, or one that voted once.
-            (&two, &[], &[9], true, false),
-            (&four, &[], &[2, 9], true, false),
-            (&four, &[], &[2, 3], true, true),
-            // Somebody that was elected since.
-            (&two, &[9], &[9], true, true),
-            (&set(&[]), &[9], &[9], true, true),
-            (&set(&[]), &[], &[], true, false),
-        ] {
-            assert_eq!(
-                is_enough(others, &set(introduced), &set(told), late),
-                enough,
-                "{others:?} {introduced:?} {told:?} {late}"
-            );
+        match wire::decode(&answer) {
+            Ok(Response::Floor { acknowledged, held }) => Some(Told { acknowledged, held }),
+            _ => None,
         }
     }
 }

@@ -191,8 +191,8 @@ pub(crate) enum Response<'a> {
     ReadIndex(Option<u64>),
     /// The replica has stopped.
     Stopped,
-    /// To a member that starts: the highest that it is known to have acknowledged.
-    Floor(Option<Floor>),
+    /// To a member that starts: the highest that it is known to have acknowledged, and how far the one that answers is itself.
+    Floor { acknowledged: Option<Floor>, held: Floor },
     /// To a leader that wants to sleep: agreed, in this process; or not.
     Asleep(Option<Life>),
     /// To a leader that wants to hand over.
