@@ -17,10 +17,19 @@ pub fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
 }
 
 pub(crate) fn hmac_parts(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    finish(hmac_keyed(key), parts)
+}
+
+/// The state of an HMAC before its first byte. Wiped on drop.
+pub(crate) fn hmac_keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // Keys shorter than a block are padded with zeros (RFC 2104), which is what `new` does without a length to refuse.
     let mut block = zeroize::Zeroizing::new([0_u8; 64]);
     block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
-    let mut mac = <Hmac<Sha256>>::new((&*block).into());
+    <Hmac<Sha256>>::new((&*block).into())
+}
+
+/// HMAC over the parts.
+pub(crate) fn finish(mut mac: Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
     parts.iter().for_each(|part| mac.update(part));
     mac.finalize().into_bytes().into()
 }

@@ -1,14 +1,16 @@
 //! Names of records: components, so that a listing can go by prefix without the store knowing the names.
 
+use std::sync::Arc;
+
 /// Most components of a record's name.
 pub const MAX_COMPONENTS: usize = 8;
 
 /// Longest component in bytes.
 pub const MAX_COMPONENT_BYTES: usize = 512;
 
-/// A record's name within its home and tablespace, or a prefix of names: 1 to 8 components of 1 to 512 bytes.
+/// A record's name within its home and tablespace, or a prefix of names: 1 to 8 components of 1 to 512 bytes. Clones share them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordKey(Vec<Vec<u8>>);
+pub struct RecordKey(Arc<[Vec<u8>]>);
 
 /// Why components are no record name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +41,7 @@ impl RecordKey {
                 return Err(KeyError::Components(checked.len()));
             }
         }
-        if checked.is_empty() { Err(KeyError::Components(0)) } else { Ok(Self(checked)) }
+        if checked.is_empty() { Err(KeyError::Components(0)) } else { Ok(Self(checked.into())) }
     }
 
     /// The components in order.

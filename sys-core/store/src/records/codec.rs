@@ -99,6 +99,16 @@ pub struct VersionedKey {
     pub key: RecordKey,
 }
 
+/// A name with the keys under which a record of it may be, oldest name key first; never empty. A new record goes under the last.
+///
+/// Only a codec makes one, and for that codec alone it spares working the tokens out again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    kind: RowKind,
+    components: Vec<Vec<u8>>,
+    keys: Vec<RecordKey>,
+}
+
 /// The keys of one tablespace in one partition, ready for use.
 pub struct RecordCodec {
     cluster: ClusterId,
@@ -123,7 +133,7 @@ impl RecordCodec {
         let primary = IndexName { kind: RowKind::PRIMARY, name: "" };
         let tokenizers = indexes.iter().chain([&primary]).map(|index| {
             let keys = keyring.names.iter().map(|(generation, key)| {
-                (generation, Tokenizer::new(derive::name_key(key, module, name, index.name)))
+                (generation, Tokenizer::new(&derive::name_key(key, module, name, index.name)))
             });
             (index.kind, keys.collect())
         });
@@ -198,6 +208,57 @@ impl RecordCodec {
         Ok(self.scope(kind).key(&tokenizer.tokens(components)?, ordered)?)
     }
 
+    /// A name with its keys.
+    ///
+    /// # Errors
+    /// For a name that makes no key.
+    pub fn named<C: AsRef<[u8]>>(&self, kind: RowKind, components: &[C]) -> Result<Named, RecordError> {
+        let keys: Vec<_> =
+            self.keys(kind, components, b"")?.into_iter().map(|versioned| versioned.key).collect();
+        if keys.is_empty() {
+            return Err(RecordError::UnknownKind(kind));
+        }
+        let components = components.iter().map(|component| component.as_ref().to_vec()).collect();
+        Ok(Named { kind, components, keys })
+    }
+
+    /// As [`Self::seal`], under the newest key of a name of this codec, without fields.
+    ///
+    /// # Errors
+    /// As [`Self::seal`].
+    pub fn seal_named(
+        &self,
+        nonces: &mut NonceBatch,
+        named: &Named,
+        version: RecordVersion,
+        body: &[u8],
+    ) -> Result<StoredRecord, RecordError> {
+        let key = named.newest()?;
+        self.check_scope(key)?;
+        let head = Head { components: named.components.clone(), fields: Vec::new() };
+        self.seal_under(nonces, key, version, &head, body)
+    }
+
+    /// As [`Self::open`], of a record that was found under one of a name's keys.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn open_named(
+        &self,
+        named: &Named,
+        key: &RecordKey,
+        record: &StoredRecord,
+    ) -> Result<OpenedRecord, RecordError> {
+        self.check_scope(key)?;
+        let aad = self.aad(key, record.version(), record.generation());
+        let head = self.head(&aad, record)?;
+        // The key is made of this name's tokens: no other name belongs to it.
+        if !named.keys.contains(key) || head.components != named.components {
+            return Err(RecordError::NameMismatch);
+        }
+        Ok(OpenedRecord { head, body: self.body(&aad, record)? })
+    }
+
     /// Seals a record under the newest data key. Takes two nonces of the batch.
     ///
     /// # Errors
@@ -211,6 +272,17 @@ impl RecordCodec {
         body: &[u8],
     ) -> Result<StoredRecord, RecordError> {
         self.check_name(key, head)?;
+        self.seal_under(nonces, key, version, head, body)
+    }
+
+    fn seal_under(
+        &self,
+        nonces: &mut NonceBatch,
+        key: &RecordKey,
+        version: RecordVersion,
+        head: &Head,
+        body: &[u8],
+    ) -> Result<StoredRecord, RecordError> {
         let generation = self.newest;
         let cipher = self.cipher(generation)?;
         let aad = self.aad(key, version, generation);
@@ -225,10 +297,19 @@ impl RecordCodec {
     /// See [`RecordError`].
     pub fn open_head(&self, key: &RecordKey, record: &StoredRecord) -> Result<Head, RecordError> {
         let aad = self.aad(key, record.version(), record.generation());
-        let plain = self.cipher(record.generation())?.open(&aad.head(), record.sealed_head())?;
-        let head = codec::decode(&plain, MAX_HEAD_BYTES)?;
+        let head = self.head(&aad, record)?;
         self.check_name(key, &head)?;
         Ok(head)
+    }
+
+    fn head(&self, aad: &Aad, record: &StoredRecord) -> Result<Head, RecordError> {
+        let plain = self.cipher(record.generation())?.open(&aad.head(), record.sealed_head())?;
+        Ok(codec::decode(&plain, MAX_HEAD_BYTES)?)
+    }
+
+    fn body(&self, aad: &Aad, record: &StoredRecord) -> Result<Vec<u8>, RecordError> {
+        let aad = aad.body(record.sealed_head())?;
+        Ok(self.cipher(record.generation())?.open(&aad, record.sealed_body())?)
     }
 
     /// Opens head and body.
@@ -238,9 +319,7 @@ impl RecordCodec {
     pub fn open(&self, key: &RecordKey, record: &StoredRecord) -> Result<OpenedRecord, RecordError> {
         let head = self.open_head(key, record)?;
         let aad = self.aad(key, record.version(), record.generation());
-        let body =
-            self.cipher(record.generation())?.open(&aad.body(record.sealed_head())?, record.sealed_body())?;
-        Ok(OpenedRecord { head, body })
+        Ok(OpenedRecord { head, body: self.body(&aad, record)? })
     }
 
     /// Parses and opens a row as it came from the engine.
@@ -261,12 +340,14 @@ impl RecordCodec {
         self.ciphers.get(&generation).ok_or(RecordError::UnknownGeneration(generation))
     }
 
+    fn check_scope(&self, key: &RecordKey) -> Result<(), RecordError> {
+        if *key.scope() == self.scope(key.scope().kind) { Ok(()) } else { Err(RecordError::OtherScope) }
+    }
+
     /// The key must be in this codec's scope and carry the tokens of the head's components, under any live name key.
     fn check_name(&self, key: &RecordKey, head: &Head) -> Result<(), RecordError> {
+        self.check_scope(key)?;
         let kind = key.scope().kind;
-        if *key.scope() != self.scope(kind) {
-            return Err(RecordError::OtherScope);
-        }
         // Newest first: that is where most rows are.
         for (_, tokenizer) in self.tokenizers(kind)?.rev() {
             if tokenizer.tokens(&head.components)?.into_iter().eq(key.tokens()) {
@@ -287,6 +368,31 @@ impl RecordCodec {
             &generation.0.to_be_bytes(),
         ];
         Aad { rest: rest.concat() }
+    }
+}
+
+impl Named {
+    /// The keys, oldest name key first.
+    pub fn keys(&self) -> &[RecordKey] {
+        &self.keys
+    }
+
+    /// What it names.
+    pub fn kind(&self) -> RowKind {
+        self.kind
+    }
+
+    /// The name.
+    pub fn components(&self) -> &[Vec<u8>] {
+        &self.components
+    }
+
+    /// The key under which a new record goes.
+    ///
+    /// # Errors
+    /// Never, as there is one.
+    pub fn newest(&self) -> Result<&RecordKey, RecordError> {
+        self.keys.last().ok_or(RecordError::NameMismatch)
     }
 }
 

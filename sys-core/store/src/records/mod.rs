@@ -20,7 +20,7 @@ mod tokens;
 
 pub use self::{
     chunk::{ChunkContext, ChunkPosition, open_chunk, seal_chunk},
-    codec::{Head, IndexName, OpenedRecord, RecordCodec, RecordError, TablespaceSpec, VersionedKey},
+    codec::{Head, IndexName, Named, OpenedRecord, RecordCodec, RecordError, TablespaceSpec, VersionedKey},
     digest::{DIGEST_LEN, SlotDigest},
     key::{KeyError, PartitionToken, RecordKey, RecordScope, RowKind, TOKEN_LEN, Tablespace, Token},
     stored::{Etag, RecordVersion, StoredError, StoredRecord},

@@ -4,7 +4,10 @@
 //! share a chain. Equal names in equal places have equal tokens: that much is declared to leak.
 
 use holdfast_domain::HomeId;
-use holdfast_keys::{LocatorKey, TokenKey, mac};
+use holdfast_keys::{
+    LocatorKey, TokenKey,
+    mac::{self, Keyed},
+};
 
 use super::key::{PartitionToken, TOKEN_LEN, Token};
 use crate::limits::{MAX_COMPONENT_BYTES, MAX_COMPONENTS};
@@ -37,12 +40,12 @@ pub enum TokenError {
 }
 
 /// Makes the name tokens of one index of one tablespace in one partition.
-pub struct Tokenizer(TokenKey);
+pub struct Tokenizer(Keyed<TokenKey>);
 
 impl Tokenizer {
     /// With the key from [`holdfast_keys::derive::name_key`].
-    pub fn new(key: TokenKey) -> Self {
-        Self(key)
+    pub fn new(key: &TokenKey) -> Self {
+        Self(Keyed::new(key))
     }
 
     /// One token for each component, each standing for all components up to its own.
@@ -62,7 +65,7 @@ impl Tokenizer {
             }
             let len =
                 u32::try_from(component.len()).map_err(|_| TokenError::ComponentTooLong(component.len()))?;
-            previous = mac::token(&self.0, &[&[index], &previous, &len.to_be_bytes(), component]);
+            previous = self.0.token(&[&[index], &previous, &len.to_be_bytes(), component]);
             tokens.push(Token(previous));
         }
         Ok(tokens)
@@ -76,7 +79,7 @@ mod tests {
     use super::*;
 
     fn tokenizer() -> Tokenizer {
-        Tokenizer::new(TokenKey::from_bytes([5; 32]))
+        Tokenizer::new(&TokenKey::from_bytes([5; 32]))
     }
 
     #[test]

@@ -20,6 +20,13 @@ fn codec_of(keyring: &PartitionKeyring) -> RecordCodec {
     RecordCodec::new(cluster, Slot::of_home(cluster, home), partition, &SPEC, keyring)
 }
 
+fn codec_of_other(keyring: &PartitionKeyring) -> RecordCodec {
+    let cluster = ClusterId::new([1; 16]);
+    let home = AccountId::new([9; 16]);
+    let partition = partition_token(&LocatorKey::from_bytes([3; 32]), home);
+    RecordCodec::new(cluster, Slot::of_home(cluster, home), partition, &SPEC, keyring)
+}
+
 fn head(components: &[&str]) -> Head {
     Head {
         components: components.iter().map(|c| c.as_bytes().to_vec()).collect(),
@@ -41,6 +48,27 @@ fn a_record_opens_to_what_was_sealed() {
     let (_, read, opened) = codec.open_row(key.as_bytes().clone(), record.as_bytes().clone()).unwrap();
     assert_eq!(opened, OpenedRecord { head: head(&["docs", "a"]), body: b"body".to_vec() });
     assert_eq!(read.etag(), record.etag());
+}
+
+#[test]
+fn a_name_with_its_keys_seals_and_opens_the_same_records_and_no_others() {
+    let codec = codec_of(&keyring());
+    let named = |components: &[&str]| codec.named(RowKind::PRIMARY, components).unwrap();
+    let (a, b) = (named(&["docs", "a"]), named(&["docs", "b"]));
+    let record = codec.seal_named(&mut NonceBatch::draw(2).unwrap(), &a, RecordVersion(9), b"body").unwrap();
+    let key = a.newest().unwrap();
+    let opened = codec.open(key, &record).unwrap();
+    assert_eq!(opened, codec.open_named(&a, key, &record).unwrap());
+    assert_eq!((opened.head.components.as_slice(), &*opened.body), (a.components(), b"body".as_slice()));
+    assert_eq!(codec.open_named(&b, key, &record), Err(RecordError::NameMismatch));
+    // Whoever writes rows and has the keys may put one under another name's tokens.
+    let head = Head { components: b.components().to_vec(), fields: Vec::new() };
+    let moved =
+        codec.seal_under(&mut NonceBatch::draw(2).unwrap(), key, RecordVersion(9), &head, b"").unwrap();
+    assert_eq!(codec.open_named(&a, key, &moved), Err(RecordError::NameMismatch));
+    assert_eq!(codec.open_named(&b, key, &moved), Err(RecordError::NameMismatch));
+    let elsewhere = codec_of_other(&keyring());
+    assert_eq!(elsewhere.open_named(&a, key, &record), Err(RecordError::OtherScope));
 }
 
 #[test]
