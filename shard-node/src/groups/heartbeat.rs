@@ -1,13 +1,14 @@
 //! Telling every voter of the registry how this node and its replicas are.
 
+mod slot_moves;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use holdfast_domain::{GroupId, SlotMove};
-use holdfast_proto::registry::v1::{
-    HeartbeatRequest, ReplicaHealth, SlotMoveProgress, custody_client::CustodyClient,
-};
+use holdfast_domain::GroupId;
+use holdfast_proto::registry::v1::{HeartbeatRequest, ReplicaHealth, custody_client::CustodyClient};
 use tokio::time::Instant;
 
+use self::slot_moves::slot_moves;
 use super::Runtime;
 use crate::{machine::StateStats, partition::ShardGroup};
 
@@ -93,34 +94,6 @@ async fn health(
         missing_chunks: shard.known_holes().try_into().unwrap_or(u64::MAX),
         fault: runtime.told_fault(group, shard.replica()),
     }
-}
-
-/// How far moves of slots are, as far as the groups know that this node leads: the source what there is, the target what it has.
-async fn slot_moves(runtime: &Runtime) -> Vec<SlotMoveProgress> {
-    let view = Arc::clone(&runtime.view.borrow());
-    let mut told = Vec::new();
-    for slot_move in view.map.iter().flat_map(|map| &map.map.moves) {
-        let (from, to) =
-            (records(runtime, slot_move.from, slot_move), records(runtime, slot_move.to, slot_move));
-        let (rows_expected, rows) = tokio::join!(from, to);
-        if rows_expected.is_some() || rows.is_some() {
-            told.push(SlotMoveProgress {
-                since: slot_move.since.0,
-                rows: rows.unwrap_or_default(),
-                rows_expected: rows_expected.unwrap_or_default(),
-                // Nobody counts them: they are few when it matters.
-                behind: 0,
-            });
-        }
-    }
-    told
-}
-
-/// Records of the slots that move, in a group that this node leads.
-async fn records(runtime: &Runtime, group: GroupId, slot_move: &SlotMove) -> Option<u64> {
-    let shard = runtime.hosted.get(group).filter(|shard| shard.leads())?;
-    let slots = slot_move.slots.clone();
-    shard.blocking(move |shard| Ok(shard.state().records_in(&slots)?)).await.ok()
 }
 
 /// What is left on the disk; 0 if nobody knows.

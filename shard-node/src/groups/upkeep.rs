@@ -6,14 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use holdfast_domain::{GroupDescriptor, GroupId, KeyGeneration, ReplicaId, ReplicaState, ShardEpoch};
+use holdfast_domain::{
+    GroupDescriptor, GroupId, KeyGeneration, MapEpoch, ReplicaId, ReplicaState, ShardEpoch,
+};
 
 use super::{
     Runtime, StepError,
     replica::member_of,
     rotate::{fenced_below, oldest_key_in_use, reseal_slots},
 };
-use crate::{custody, partition::ShardGroup};
+use crate::{custody, machine::Position, partition::ShardGroup};
 
 /// Pause between two tries to forget an old key: each makes a snapshot.
 const RETIRE: Duration = Duration::from_secs(10);
@@ -35,6 +37,8 @@ pub(super) struct Done {
     retired: Option<Instant>,
     /// The comparison of digests that was made last.
     pub(super) compared: Option<u64>,
+    /// Of the last move of slots out of the group: up to where its rows were asked for.
+    pub(super) pulled: Option<(MapEpoch, Position)>,
 }
 
 impl Runtime {

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::limits::{MAX_MOVED_BYTES, MAX_MOVED_ROWS};
 
+/// Changes that are counted for who watches a move.
+const MAX_COUNTED: u64 = 100_000;
+
 /// A piece of what travels.
 #[derive(Debug)]
 pub(crate) struct Pulled {
@@ -145,6 +148,26 @@ impl Reader<'_> {
         }
         let to = Position::Feed { next: through.saturating_add(1), skip: 0 };
         Ok(Pulled { rows: piece.rows, to, caught_up: true })
+    }
+
+    /// Changes that were noted since a move began, from a position on. Counting ends at [`MAX_COUNTED`]: what is left is much, then.
+    pub(crate) fn feed_left(&self, since: MapEpoch, from: &Position) -> Result<u64, StateError> {
+        let (next, skip) = match from {
+            Position::Rows { .. } => (0, 0),
+            Position::Feed { next, skip } => (*next, u64::from(*skip)),
+        };
+        let end = since.0.checked_add(1).map(|next| layout::feed(MapEpoch(next), 0, 0));
+        let mut left = 0u64;
+        let mut rest = end.map(|end| KeyRange::between(layout::feed(since, next, 0), end));
+        while let Some(range) = rest.filter(|range| !range.is_empty() && left < MAX_COUNTED) {
+            let page = self.scan(Table::Feed, &range, ScanLimit::rows(256))?;
+            for row in page.rows {
+                let changed = FeedRow::decode(&row.value)?.changed.len();
+                left = left.saturating_add(u64::try_from(changed).unwrap_or(u64::MAX));
+            }
+            rest = page.next.map(|next| range.starting_at(next));
+        }
+        Ok(left.saturating_sub(skip).min(MAX_COUNTED))
     }
 
     /// What the log says of slots that are frozen; `None` while they are not.

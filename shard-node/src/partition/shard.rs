@@ -191,6 +191,15 @@ impl ShardGroup {
         outcome(self.submit(term, command)?).await
     }
 
+    /// The same in two steps: commands get into the log in the order of these calls, and their outcomes are waited for later.
+    pub(crate) fn begin(
+        &self,
+        term: u64,
+        command: &Command,
+    ) -> Result<impl Future<Output = Result<Outcome, Refusal>> + use<>, Refusal> {
+        Ok(outcome(self.submit(term, command)?))
+    }
+
     /// Hands a command that was decided in `term` to the log: commands get there in the order of these calls.
     pub(super) fn submit(&self, term: u64, command: &Command) -> Result<Pending, Refusal> {
         let bytes = command.encode().map_err(|error| refusals::because(Reason::Malformed, &error))?;

@@ -63,6 +63,7 @@ mod piece;
 mod plan;
 mod rekey;
 mod serve;
+mod taking;
 
 pub(crate) use self::key::resealed as resealed_transfer_key;
 pub use self::{

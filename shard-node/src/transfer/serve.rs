@@ -112,7 +112,7 @@ impl Transfer for TransferService {
             propose(&shard, "freeze", command).await.map_err(refused)?;
         }
         let (sender, receiver) = mpsc::channel(QUEUE);
-        tokio::spawn(send(shard, slots.since, position, sender));
+        tokio::spawn(send(Arc::clone(&self.0), shard, slots.since, position, sender));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
@@ -126,12 +126,14 @@ async fn propose(shard: &ShardGroup, step: &'static str, command: MoveCommand) -
 
 /// Sends pieces until nothing is left to send at that moment. Who stops reading stops this.
 async fn send(
+    runtime: Arc<Runtime>,
     shard: Arc<ShardGroup>,
     since: MapEpoch,
     mut position: Position,
     sender: mpsc::Sender<Result<SlotRows, Status>>,
 ) {
     loop {
+        runtime.note_pulled(shard.id(), since, position.clone());
         let from = position.clone();
         let read = shard.blocking(move |shard| read(shard, since, &from).map_err(refusal)).await;
         let (message, last) = match read {
