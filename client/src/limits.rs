@@ -110,3 +110,6 @@ pub const SESSION_MS: u64 = 5 * 60 * 1000;
 
 /// Largest request of a session whose requests are signed: a node's largest message with its framing.
 pub const MAX_SIGNED_BYTES: usize = 4 * 1024 * 1024 + 5;
+
+/// How often an upload is sent again because its home went to another group between its last part and its commit.
+pub const UPLOAD_RESENDS: u32 = 3;

@@ -69,16 +69,16 @@ impl Source {
     }
 
     /// The hash of the whole content, which must not have changed meanwhile.
-    pub(super) fn finish(mut self) -> Result<Sha256Hash, Error> {
+    pub(super) fn finish(&mut self) -> Result<Sha256Hash, Error> {
         while self.hashed < self.size() {
             self.read(self.hashed, self.size())?;
         }
         let now = self.file.metadata().map_err(io("inspect", &self.path))?;
         let state = |metadata: &Metadata| (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
         if state(&now) != state(&self.metadata) {
-            return Err(FileError::Changed(self.path).into());
+            return Err(FileError::Changed(self.path.clone()).into());
         }
-        Ok(Sha256Hash::new(self.hasher.finalize().into()))
+        Ok(Sha256Hash::new(self.hasher.clone().finalize().into()))
     }
 
     /// One chunk at `at`, which is not past what is hashed.

@@ -27,7 +27,7 @@ use crate::{
     Error,
     error::Answer,
     home::{Tries, new_command, no_reply},
-    limits::{APPEND_CALL_BYTES, CALL_TIMEOUT, CHUNKS_IN_FLIGHT, SMALL_FILE_BYTES},
+    limits::{APPEND_CALL_BYTES, CALL_TIMEOUT, CHUNKS_IN_FLIGHT, SMALL_FILE_BYTES, UPLOAD_RESENDS},
     time::now,
 };
 
@@ -109,10 +109,24 @@ impl Files {
         let mut upload = Upload { name, action: &action, store, key: path_key, id, renewed: false, size };
         let mut tries = self.home.tries(&action);
         let mut source = Some(source);
-        self.append_all(&mut upload, &mut tries, &mut source, on_progress).await?;
-        let source = source.take().ok_or(FileError::Worker)?;
-        let sha256 = blocking(move || source.finish()).await?;
-        let result = self.commit(&upload, &mut tries, sha256).await;
+        let mut resent = 0;
+        let (sha256, result) = loop {
+            self.append_all(&mut upload, &mut tries, &mut source, on_progress).await?;
+            let mut whole = source.take().ok_or(FileError::Worker)?;
+            let (whole, sha256) = blocking(move || {
+                let sha256 = whole.finish()?;
+                Ok((whole, sha256))
+            })
+            .await?;
+            source = Some(whole);
+            match self.commit(&upload, &mut tries, sha256).await {
+                // What was sent stayed behind with the group that had the home until now.
+                Err(Error::Refused { reason: Reason::UploadIncomplete, .. }) if resent < UPLOAD_RESENDS => {
+                    resent += 1
+                }
+                result => break (sha256, result),
+            }
+        };
         if !matches!(&result, Err(error) if error.kind() == crate::ErrorKind::Unavailable) {
             upload.store.forget(&upload.key);
         }

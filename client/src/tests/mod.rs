@@ -144,6 +144,15 @@ async fn an_upload_that_breaks_goes_on_where_it_was_durable() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_home_moves_before_the_commit_is_sent_again() {
+    let bench = Bench::new().await;
+    bench.fake.fail_with([Fault::LeaveBehind]);
+    bench.put(&content(LARGE)).await.unwrap();
+    assert_eq!(bench.get().await.unwrap(), content(LARGE));
+    assert_eq!(bench.fake.state().appended, 2 * LARGE);
+}
+
+#[tokio::test]
 async fn an_upload_goes_on_in_a_later_process() {
     let bench = Bench::new().await;
     bench.fake.fail_with([Fault::CutAppend(500_000), Fault::Refuse(Reason::Banned)]);

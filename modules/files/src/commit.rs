@@ -21,7 +21,7 @@ use crate::{
 /// Checks and publishes an upload.
 ///
 /// # Errors
-/// `UploadUnknown`, `Conflict` for an incomplete one, `HashMismatch` after which the upload is gone.
+/// `UploadUnknown`, `UploadIncomplete` when parts are missing or were left behind by a move of the slot, `HashMismatch` after which the upload is gone.
 pub(crate) async fn run(
     partition: &dyn Partition,
     home: &Home,
@@ -31,7 +31,7 @@ pub(crate) async fn run(
 ) -> Result<FileInfo, Refusal> {
     let Some(found) = partition.upload(upload).await? else { return finished(partition, upload).await };
     if found.durable_bytes < found.size {
-        return Err(Refusal::new(Reason::Conflict).because("the upload is not complete"));
+        return Err(Reason::UploadIncomplete.into());
     }
     if content_hash(partition, &found).await? != sha256 {
         transact(partition, home, follow_up(command), &Abandon { upload }).await?;

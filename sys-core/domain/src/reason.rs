@@ -116,6 +116,7 @@ reasons! {
     Conflict = "conflict", "The object changed meanwhile; try again.";
     HashMismatch = "hash_mismatch", "The content does not have the promised hash.";
     UploadUnknown = "upload_unknown", "The upload is unknown or has expired.";
+    UploadIncomplete = "upload_incomplete", "A part of the upload is missing here; ask how much there is and send the rest.";
     ClockSkew = "clock_skew", "A clock differs too much from the cluster's.";
     DiskFull = "disk_full", "The disk of the server is full.";
     Overloaded = "overloaded", "The server is at its limit; try again later.";

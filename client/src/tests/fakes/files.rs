@@ -85,6 +85,11 @@ impl files_server::Files for Fake {
         self.enter("commit", Kind::Write, &request, request.get_ref().route.clone()).await?;
         let files::CommitRequest { upload_id, sha256, .. } = request.into_inner();
         let mut state = self.state();
+        if state.faults.front() == Some(&Fault::LeaveBehind) {
+            state.faults.pop_front();
+            state.uploads.get_mut(&upload_id.to_vec()).unwrap().2.clear();
+            return Err(refusal(Reason::UploadIncomplete));
+        }
         let upload =
             state.uploads.remove(&upload_id.to_vec()).ok_or_else(|| refusal(Reason::UploadUnknown))?;
         let (name, size, content) = upload;

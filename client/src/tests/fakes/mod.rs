@@ -43,6 +43,8 @@ pub(crate) enum Fault {
     Hang,
     /// The next small file is put, and nobody hears of it.
     LoseReply,
+    /// The next commit finds nothing of what was sent.
+    LeaveBehind,
     /// The next append keeps this many bytes and breaks.
     CutAppend(usize),
     /// The next get sends this many bytes and breaks.

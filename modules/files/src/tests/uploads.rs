@@ -42,7 +42,7 @@ async fn an_upload_resumes_by_its_id_from_what_is_durable() {
     client.home().state().broken_from = None;
     let durable = client.begin(ID, b"a", data.len()).await.unwrap();
     assert_eq!(durable, 2 * CHUNK_BYTES as u64);
-    assert_eq!(reason(client.commit(ID, hash(&data)).await), Reason::Conflict);
+    assert_eq!(reason(client.commit(ID, hash(&data)).await), Reason::UploadIncomplete);
     assert_eq!(
         client.append(ID, durable, &data[2 * CHUNK_BYTES..], 70_000).await.unwrap(),
         data.len() as u64
