@@ -6,7 +6,7 @@ MINUTES ?= 10
 SEED  ?=
 ONLY  ?=
 
-.PHONY: help setup demo test chaos check fmt bench bench-etcd clean
+.PHONY: help setup demo test chaos check fmt bench bench-etcd bench-replication clean
 
 help: ## this text
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -45,6 +45,11 @@ bench-etcd: ## measure three nodes beside three members of Debian's etcd, and wr
 	@.ci/setup build run etcd
 	cargo build --release --workspace --bins
 	@TSS2_LOG=all+NONE target/release/holdfast-bench --only etcd --results bench/results/etcd.json
+
+bench-replication: setup ## measure failover, moves and idle groups, and write bench/results/replication.json
+	cargo build --release --workspace --bins
+	cargo build --release -p holdfast-consensus --example idle_groups
+	@TSS2_LOG=all+NONE target/release/holdfast-bench --only replication --results bench/results/replication.json
 
 clean: ## remove build products and a kept demo
 	rm -rf target demo

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use holdfast_files_api::v1::{GetRequest, PutSmallRequest, files_client::FilesClient};
 use holdfast_keys::hash::sha256;
+use tokio::runtime::Builder;
 use tonic::transport::Channel;
 
 use super::Setting;
@@ -62,19 +63,21 @@ pub(crate) fn run(setting: &mut Setting) -> anyhow::Result<Vec<Figure>> {
     let mut running = Running::replicated(&folder.join("replicated"), REPLICAS)?;
     let runtime = running.runtime.handle().clone();
     let etcd = Etcd::start(&folder.join("etcd"), &runtime)?;
+    // One thread makes all calls of both sides: handing them from thread to thread would cost the servers' cores more than the calls.
+    let load = Builder::new_current_thread().enable_all().build().context("a runtime")?;
     let nodes = running.cluster.nodes.iter().map(|node| node.process_id()).collect::<Result<Vec<_>, _>>()?;
     let mut figures = Vec::new();
     for clients in setting.clients(&CLIENTS) {
         let accounts = running.accounts(clients)?.get(..clients).context("too few clients")?;
-        let ours = runtime.block_on(Side::ours(accounts))?;
-        let theirs = runtime.block_on(Side::etcd(&etcd, clients))?;
-        let spread = runtime.block_on(Side::spread(&etcd, clients))?;
+        let ours = load.block_on(Side::ours(accounts))?;
+        let theirs = load.block_on(Side::etcd(&etcd, clients))?;
+        let spread = load.block_on(Side::spread(&etcd, clients))?;
         for operation in [Operation::Write, Operation::Read] {
             let (mut us, mut them, mut apart) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..TURNS {
-                us.push(runtime.block_on(ours.turn(operation, &nodes, span))?);
-                them.push(runtime.block_on(theirs.turn(operation, &etcd.process_ids(), span))?);
-                apart.push(runtime.block_on(spread.turn(operation, &etcd.process_ids(), span))?);
+                us.push(load.block_on(ours.turn(operation, &nodes, span))?);
+                them.push(load.block_on(theirs.turn(operation, &etcd.process_ids(), span))?);
+                apart.push(load.block_on(spread.turn(operation, &etcd.process_ids(), span))?);
             }
             figures.extend(compared(operation, clients, &us, &them, &apart));
         }
