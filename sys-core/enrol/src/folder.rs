@@ -4,7 +4,7 @@
 //! folder.toml            who this is and where it listens (no secrets)
 //! tpm/                   blobs of TPM keys
 //! sealed/NAME            keys that only this TPM opens, in an approved boot state
-//! identity/              certificate chains, trust bundle, genesis record, PCR approvals, voters, map
+//! identity/              certificate chains, trust bundle, genesis record, PCR approvals, voters, map, the TPM's last checkpoint
 //! raft/ state/ content/  consensus log and snapshots, records, chunks; each says in owner.toml whose it is
 //! lock                   held while a process uses the folder
 //! ```
