@@ -1,6 +1,10 @@
 //! A small model of one Raft replica: elections, replication, membership by single steps. Log, term and vote are on disk; what else
 //! there is goes with the process.
 
+mod election;
+mod message;
+mod replication;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -8,96 +12,15 @@ use std::{
 
 use holdfast_domain::{GroupId, ReplicaId};
 
-use crate::{
-    chance::Chance,
-    machine::{Command, Machine},
-};
+use crate::{chance::Chance, machine::Machine};
+
+pub use message::{Config, Entry, Message, Outgoing, Payload};
 
 /// A leader that was not heard of for this long is replaced.
 const ELECTION_MS: u64 = 1_000;
 const HEARTBEAT_MS: u64 = 250;
 /// Members that answered within this are reachable.
 const REACHABLE_MS: u64 = 1_500;
-/// Entries in one message.
-const BATCH: usize = 64;
-
-/// Who is in a group, and on which node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Config {
-    /// With a vote.
-    pub voters: BTreeMap<ReplicaId, usize>,
-    /// Without.
-    pub learners: BTreeMap<ReplicaId, usize>,
-}
-
-/// What an entry says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Payload {
-    /// A leader begins.
-    Blank,
-    /// From here on these are the members.
-    Config(Config),
-    /// For the machine.
-    Command(Command),
-}
-
-/// One entry of a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Of the leader that wrote it.
-    pub term: u64,
-    /// What it says.
-    pub payload: Payload,
-}
-
-/// Between replicas. Each names its sender's term.
-#[derive(Debug, Clone)]
-pub enum Message {
-    /// What follows an entry, and how much is committed.
-    Append {
-        /// The leader's.
-        term: u64,
-        /// Number of entries before.
-        prev: usize,
-        /// Term of the last of them.
-        prev_term: u64,
-        /// What follows.
-        entries: Vec<Entry>,
-        /// Number of committed entries.
-        commit: usize,
-    },
-    /// An answer to that.
-    Appended {
-        /// The follower's.
-        term: u64,
-        /// Whether the logs agree up to `len`.
-        agrees: bool,
-        /// How far they do, or how long this one is.
-        len: usize,
-    },
-    /// A candidate.
-    Ask {
-        /// For which term.
-        term: u64,
-        /// The end of its log.
-        last: (u64, usize),
-        /// The leader itself asked for it.
-        transfer: bool,
-    },
-    /// A vote.
-    Vote {
-        /// For which term.
-        term: u64,
-    },
-    /// Take the lead over.
-    TakeOver {
-        /// The leader's.
-        term: u64,
-    },
-}
-
-/// To whom, on which node, what.
-pub type Outgoing = (ReplicaId, usize, Message);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -274,75 +197,9 @@ impl Replica {
         }
     }
 
-    fn campaign(&mut self, now: u64, transfer: bool, out: &mut Vec<Outgoing>) {
-        let config = self.config();
-        if !config.voters.contains_key(&self.id) {
-            return;
-        }
-        self.term += 1;
-        (self.voted, self.role) = (Some(self.id), Role::Candidate);
-        self.votes = [self.id].into();
-        let (term, last) = (self.term, self.last());
-        let others = config.voters.iter().filter(|(id, _)| **id != self.id);
-        out.extend(others.map(|(id, node)| (*id, *node, Message::Ask { term, last, transfer })));
-        self.count(now, out);
-    }
-
     /// Term and number of its last entry.
     pub fn last(&self) -> (u64, usize) {
         (self.log.last().map_or(0, |entry| entry.term), self.log.len())
-    }
-
-    fn count(&mut self, now: u64, out: &mut Vec<Outgoing>) {
-        let config = self.config();
-        let votes = config.voters.keys().filter(|id| self.votes.contains(id)).count();
-        if self.role != Role::Candidate || votes * 2 <= config.voters.len() {
-            return;
-        }
-        self.role = Role::Leader;
-        self.matched.clear();
-        self.answered.clear();
-        self.next.clear();
-        self.beat = now + HEARTBEAT_MS;
-        self.propose(Payload::Blank);
-        self.replicate(out);
-    }
-
-    /// What each other member lacks.
-    pub fn replicate(&mut self, out: &mut Vec<Outgoing>) {
-        let config = self.config();
-        let own = self.id;
-        for (id, node) in config.voters.iter().chain(&config.learners).filter(|(id, _)| **id != own) {
-            let prev = self.next.get(id).copied().unwrap_or(self.log.len()).min(self.log.len());
-            let prev_term = if prev == 0 { 0 } else { self.log[prev - 1].term };
-            let entries = self.log[prev..].iter().take(BATCH).cloned().collect();
-            let (term, commit) = (self.term, self.commit);
-            out.push((*id, *node, Message::Append { term, prev, prev_term, entries, commit }));
-        }
-    }
-
-    /// Asks a voter to take the lead over.
-    pub fn transfer(&self, to: ReplicaId, out: &mut Vec<Outgoing>) {
-        if let Some(node) = self.config().voters.get(&to) {
-            out.push((to, *node, Message::TakeOver { term: self.term }));
-        }
-    }
-
-    fn advance(&mut self) {
-        let config = self.config();
-        let mut held: Vec<usize> = config
-            .voters
-            .keys()
-            .map(
-                |id| if *id == self.id { self.log.len() } else { self.matched.get(id).copied().unwrap_or(0) },
-            )
-            .collect();
-        held.sort_unstable();
-        let Some(by_majority) = held.get(held.len().saturating_sub(1) / 2).copied() else { return };
-        if by_majority > self.commit && self.log[by_majority - 1].term == self.term {
-            self.commit = by_majority;
-            self.apply();
-        }
     }
 
     fn apply(&mut self) {
@@ -424,24 +281,5 @@ impl Replica {
             Message::TakeOver { term } if term == self.term => self.campaign(now, true, out),
             _ => {}
         }
-    }
-
-    fn append(&mut self, prev: usize, prev_term: u64, entries: Vec<Entry>, commit: usize) -> (bool, usize) {
-        let fits = prev <= self.log.len() && (prev == 0 || self.log[prev - 1].term == prev_term);
-        if !fits {
-            return (false, self.log.len().min(prev.saturating_sub(1)));
-        }
-        let end = prev + entries.len();
-        for (at, entry) in (prev..).zip(entries) {
-            if self.log.get(at).is_some_and(|known| known.term != entry.term) {
-                self.truncate(at);
-            }
-            if at >= self.log.len() {
-                self.push(entry);
-            }
-        }
-        self.commit = self.commit.max(commit.min(end));
-        self.apply();
-        (true, end)
     }
 }
