@@ -11,8 +11,8 @@ use super::{
     world::{Flaw, Step, World},
 };
 use crate::machine::{
-    Batch, Blob, Command, Fence, MoveCommand, Op, Outcome, Position, Row as _, SlotEpoch, fingerprint,
-    moves::TRAVEL, slot_of,
+    Batch, Blob, Command, Fence, IncomingPhase, MoveCommand, Op, Outcome, Position, Row as _, SlotEpoch,
+    fingerprint, moves::TRAVEL, slot_of,
 };
 
 #[test]
@@ -98,4 +98,31 @@ proptest! {
         }
         prop_assert_eq!(pulled, expected);
     }
+}
+
+#[test]
+fn what_is_left_of_the_changes_is_counted_from_where_the_target_is() {
+    let mut world = World::new(&shared_engine(), Flaw::None);
+    while world.outgoing().is_none() {
+        world.drive(100).unwrap();
+    }
+    let left = |world: &World, at: &Position| {
+        world.groups[world.source].state.read().feed_left(world.since, at).unwrap()
+    };
+    assert_eq!(left(&world, &Position::start()), 0);
+    for id in 1..4 {
+        world.step(&Step::Write { id, name: id, delete: false }).unwrap();
+    }
+    // A record and the command's id each.
+    assert_eq!(left(&world, &Position::start()), 6);
+    let mut seen = Vec::new();
+    while seen.last() != Some(&0) {
+        let Some(IncomingPhase::Importing { position }) = world.incoming().map(|row| row.phase) else {
+            panic!()
+        };
+        seen.push(left(&world, &position));
+        world.drive(1).unwrap();
+    }
+    assert!(seen.is_sorted_by(|before, after| before >= after), "{seen:?}");
+    assert!((0..=6).all(|left| seen.contains(&left)), "{seen:?}");
 }
