@@ -11,9 +11,12 @@ pub const MAX_BATCH_ITEMS: usize = 1024;
 /// How long a command id is remembered.
 pub const DEDUP_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Most command ids remembered in one of a partition's 256 buckets; older ones go first. Ten thousand commands a day put 39 into each on the
-/// average, and 80 into one once in ten billion days.
-pub const DEDUP_BUCKET: usize = 80;
+/// A partition remembers command ids in so many buckets, as a power of two: each command rewrites the row of one.
+pub const DEDUP_BUCKET_BITS: u32 = 10;
+
+/// Most command ids remembered in one bucket; older ones go first. Ten thousand commands a day put 10 into each on the average, and 41
+/// into one once in ten billion days.
+pub const DEDUP_BUCKET: usize = 40;
 
 /// Tries of a command whose decision was overtaken, before the caller is told.
 pub const COMMIT_TRIES: u32 = 3;
@@ -106,6 +109,9 @@ pub const MAX_WRITE_OPS: usize = holdfast_store::limits::MAX_BATCH_OPS / 4;
 
 /// Bytes that one engine write of an `apply` or of a snapshot's install holds.
 pub const MAX_WRITE_BYTES: usize = holdfast_store::limits::MAX_BATCH_BYTES / 4;
+
+/// Names that one call keeps with their keys: a change of a file has two or three.
+pub const MAX_CALL_NAMES: usize = 8;
 
 /// Room beyond the store's reserve that new content leaves to records and to the log.
 pub const CONTENT_HEADROOM_BYTES: u64 = 64 * 1024 * 1024;

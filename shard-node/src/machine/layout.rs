@@ -10,6 +10,8 @@ use bytes::Bytes;
 use holdfast_domain::{CommandId, FileId, GroupId, MapEpoch, Slot};
 use holdfast_store::{KeyRange, records::PartitionToken};
 
+use crate::limits::DEDUP_BUCKET_BITS;
+
 /// A complete set of a group's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Incarnation(pub(crate) u64);
@@ -170,8 +172,9 @@ pub(crate) fn partition(slot: Slot, partition: PartitionToken) -> Vec<u8> {
 pub(crate) fn dedup(slot: Slot, partition: PartitionToken, id: CommandId) -> Vec<u8> {
     // Any bytes would do where they are a hash; this (FNV-1a) spreads ids that somebody counts up, too.
     let mix = |mixed: u32, byte: &u8| (mixed ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    let [bucket, ..] = id.as_bytes().iter().fold(0x811c_9dc5, mix).to_be_bytes();
-    [slot.number().to_be_bytes().as_slice(), &partition.0, &[bucket]].concat()
+    let bucket = id.as_bytes().iter().fold(0x811c_9dc5, mix) >> (u32::BITS - DEDUP_BUCKET_BITS);
+    let [_, _, high, low] = bucket.to_be_bytes();
+    [slot.number().to_be_bytes().as_slice(), &partition.0, &[high, low]].concat()
 }
 
 pub(crate) fn file(slot: Slot, file: FileId) -> Vec<u8> {

@@ -33,12 +33,17 @@ pub enum CodecError {
     Malformed(String),
 }
 
+/// Room for most values, so that few are moved while they are written.
+const TYPICAL_BYTES: usize = 256;
+
 /// Encodes a value.
 ///
 /// # Errors
 /// [`CodecError::Malformed`] for values whose serializer refuses.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    postcard::to_extend(value, vec![VERSION]).map_err(|error| CodecError::Malformed(error.to_string()))
+    let mut bytes = Vec::with_capacity(TYPICAL_BYTES);
+    bytes.push(VERSION);
+    postcard::to_extend(value, bytes).map_err(|error| CodecError::Malformed(error.to_string()))
 }
 
 /// Decodes a value of at most `max` bytes.
