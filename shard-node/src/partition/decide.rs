@@ -2,10 +2,12 @@
 //!
 //! Runs on a state that has everything this replica's term began with, and on what is on its way.
 
+use std::sync::Arc;
+
 use holdfast_consensus::Pending;
 use holdfast_domain::{CommandId, PolicyEpoch, Reason, UnixMs};
 use holdfast_keys::aead::NonceBatch;
-use holdfast_store::records::{Head, RecordKey, RecordVersion, RowKind};
+use holdfast_store::records::{RecordKey, RecordVersion, RowKind};
 use holdfast_sys_core::{
     errors::Refusal,
     limits::{MAX_COMMIT_OPS, MAX_VALUE_BYTES},
@@ -17,6 +19,7 @@ use super::{
     ShardGroup,
     homes::HomeRef,
     lane::{Ahead, Flight},
+    names::Names,
     refusals,
     rows::{Found, HomeRows},
 };
@@ -25,12 +28,17 @@ use crate::{
     machine::{self, Batch, Blob, Command, GroupRow, Pre, SlotRow, slot_key},
 };
 
+/// Nonces that sealing a record takes: of its head and of its body.
+const NONCES_OF_RECORD: usize = 2;
+
 /// A command of a module.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) id: CommandId,
     pub(crate) preconditions: Vec<Precondition>,
     pub(crate) ops: Vec<Op>,
+    /// What it was planned with.
+    pub(super) names: Arc<Names>,
 }
 
 /// What to do about it.
@@ -79,6 +87,10 @@ impl Wanted {
         self.ops.iter().all(|op| matches!(op, Op::Put { .. } | Op::Delete(_)))
     }
 
+    fn puts(&self) -> usize {
+        self.ops.iter().filter(|op| matches!(op, Op::Put { .. })).count()
+    }
+
     /// # Errors
     /// `Malformed` beyond the limits.
     pub(super) fn check(&self) -> Result<(), Refusal> {
@@ -101,7 +113,7 @@ impl ShardGroup {
         if wanted.ops.iter().any(deletes) {
             return Ok(());
         }
-        refusals::segments(self.segments().require_room(COMMIT_HEADROOM_BYTES))
+        self.room.require(|| refusals::segments(self.segments().require_room(COMMIT_HEADROOM_BYTES)))
     }
 
     /// Decides a command with nothing on its way. Blocks.
@@ -110,6 +122,7 @@ impl ShardGroup {
         let Some(rows) = self.rows(at)? else {
             return Err(Refusal::new(Reason::Internal).because("the home has no keyring"));
         };
+        let rows = HomeRows { names: Arc::clone(&wanted.names), ..rows };
         Ok(self.decide_on(&rows, at, wanted)?.0)
     }
 
@@ -123,7 +136,7 @@ impl ShardGroup {
         }
         let decided = {
             let Some(rows) = self.rows(at)? else { return Ok(Started::NoKeyring) };
-            let rows = HomeRows { ahead: Some(&ahead), ..rows };
+            let rows = HomeRows { ahead: Some(&ahead), names: Arc::clone(&wanted.names), ..rows };
             self.decide_on(&rows, at, wanted)?
         };
         let (batch, high_water) = match decided {
@@ -149,7 +162,7 @@ impl ShardGroup {
         if seen()? {
             return Ok((Decision::Duplicate, 0));
         }
-        match self.deciding(rows, at, wanted.id).and_then(|mut deciding| {
+        match self.deciding(rows, at, wanted).and_then(|mut deciding| {
             deciding.preconditions(&wanted.preconditions)?;
             for op in &wanted.ops {
                 deciding.op(op)?;
@@ -169,7 +182,7 @@ impl ShardGroup {
         &'a self,
         rows: &'a HomeRows<'a>,
         at: &HomeRef,
-        id: CommandId,
+        wanted: &Wanted,
     ) -> Result<Deciding<'a>, Stop> {
         let slot = match rows.reader.get::<SlotRow>(&slot_key(at.slot))? {
             Some(row) if row.serves(row.epoch) => row,
@@ -182,7 +195,8 @@ impl ShardGroup {
             now: self.clock().now(),
             version: rows.ahead.map_or(0, Ahead::high_water).max(slot.high_water),
             ahead: Vec::new(),
-            batch: empty(at, rows, id, &slot, policy, self.clock().now()),
+            nonces: NonceBatch::draw(wanted.puts() * NONCES_OF_RECORD).map_err(refusals::aead)?,
+            batch: empty(at, rows, wanted.id, &slot, policy, self.clock().now()),
         })
     }
 }
@@ -213,6 +227,8 @@ pub(crate) struct Deciding<'a> {
     pub(crate) rows: &'a HomeRows<'a>,
     pub(crate) now: UnixMs,
     version: u64,
+    /// Drawn at once for all records of the command.
+    nonces: NonceBatch,
     pub(crate) ahead: Vec<Batch>,
     pub(crate) batch: Batch,
 }
@@ -248,7 +264,7 @@ impl Deciding<'_> {
         if located.found.is_some() {
             return Err(Stop::Conflict);
         }
-        let absent = located.keys.iter().map(|key| Pre::Absent { key: blob(key) });
+        let absent = located.named.keys().iter().map(|key| Pre::Absent { key: blob(key) });
         self.batch.preconditions.extend(absent);
         Ok(())
     }
@@ -272,22 +288,25 @@ impl Deciding<'_> {
 
     /// Writes a row under the newest name key, and takes it away from under older ones.
     pub(crate) fn put<C: AsRef<[u8]>>(&mut self, kind: RowKind, name: &[C], body: &[u8]) -> Result<(), Stop> {
-        let mut keys = self.keys(kind, name)?;
-        let Some(key) = keys.pop() else { return Err(Refusal::new(Reason::Internal).into()) };
-        self.batch.ops.extend(keys.iter().map(|old| machine::Op::Delete { key: blob(old) }));
+        let named = self.rows.named(kind, name)?;
+        let Some((newest, older)) = named.keys().split_last() else {
+            return Err(Refusal::new(Reason::Internal).into());
+        };
+        self.batch.ops.extend(older.iter().map(|old| machine::Op::Delete { key: blob(old) }));
         self.version = self.version.saturating_add(1);
-        let components = name.iter().map(|component| component.as_ref().to_vec()).collect();
-        let head = Head { components, fields: Vec::new() };
-        let mut nonces = NonceBatch::draw(2).map_err(refusals::aead)?;
-        let sealed = self.rows.codec().seal(&mut nonces, &key, RecordVersion(self.version), &head, body);
+        if self.nonces.left() < NONCES_OF_RECORD {
+            self.nonces = NonceBatch::draw(NONCES_OF_RECORD).map_err(refusals::aead)?;
+        }
+        let sealed =
+            self.rows.codec().seal_named(&mut self.nonces, &named, RecordVersion(self.version), body);
         let sealed = sealed.map_err(refusals::record)?;
-        self.batch.ops.push(machine::Op::Put { key: blob(&key), value: sealed.as_bytes().clone().into() });
+        self.batch.ops.push(machine::Op::Put { key: blob(newest), value: sealed.as_bytes().clone().into() });
         Ok(())
     }
 
     pub(crate) fn delete<C: AsRef<[u8]>>(&mut self, kind: RowKind, name: &[C]) -> Result<(), Stop> {
-        let keys = self.keys(kind, name)?;
-        self.batch.ops.extend(keys.iter().map(|key| machine::Op::Delete { key: blob(key) }));
+        let named = self.rows.named(kind, name)?;
+        self.batch.ops.extend(named.keys().iter().map(|key| machine::Op::Delete { key: blob(key) }));
         Ok(())
     }
 
@@ -295,11 +314,6 @@ impl Deciding<'_> {
     pub(crate) fn key<C: AsRef<[u8]>>(&self, kind: RowKind, name: &[C]) -> Result<Blob, Stop> {
         let key = self.rows.codec().key(kind, name, b"").map_err(refusals::record)?;
         Ok(blob(&key))
-    }
-
-    fn keys<C: AsRef<[u8]>>(&self, kind: RowKind, name: &[C]) -> Result<Vec<RecordKey>, Stop> {
-        let keys = self.rows.codec().keys(kind, name, b"").map_err(refusals::record)?;
-        Ok(keys.into_iter().map(|versioned| versioned.key).collect())
     }
 }
 

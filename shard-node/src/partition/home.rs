@@ -23,6 +23,7 @@ use super::{
     cursor::Listing,
     decide::Wanted,
     homes::HomeRef,
+    names::Names,
     rows::{HomeRows, module_row},
 };
 
@@ -32,6 +33,8 @@ pub(super) struct HomePartition {
     pub(super) at: HomeRef,
     pub(super) route: RouteInfo,
     pub(super) principal: Principal,
+    /// The call's.
+    pub(super) names: Arc<Names>,
 }
 
 /// Who asks, as its leaf says.
@@ -123,9 +126,10 @@ impl Partition for HomePartition {
 
     async fn get(&self, key: &RecordKey) -> Result<Option<Row>, Refusal> {
         self.refresh().await?;
-        let key = key.clone();
+        let (key, names) = (key.clone(), Arc::clone(&self.names));
         self.glance(move |shard, at| {
             let Some(rows) = shard.rows(at)? else { return Ok(None) };
+            let rows = HomeRows { names, ..rows };
             let found = rows.get(RowKind::PRIMARY, key.components())?;
             found.map(|(found, opened)| module_row(&found, opened)).transpose()
         })
@@ -136,12 +140,12 @@ impl Partition for HomePartition {
     async fn get_to_change(&self, key: &RecordKey) -> Result<Option<Row>, Refusal> {
         self.require_newest()?;
         self.shard.lead().await?;
-        let key = key.clone();
+        let (key, names) = (key.clone(), Arc::clone(&self.names));
         self.glance(move |shard, at| {
             let lane = shard.lane(at.slot);
             let ahead = lane.ahead(shard.term()?);
             let Some(rows) = shard.rows(at)? else { return Ok(None) };
-            let rows = HomeRows { ahead: Some(&ahead), ..rows };
+            let rows = HomeRows { ahead: Some(&ahead), names, ..rows };
             let found = rows.get(RowKind::PRIMARY, key.components())?;
             found.map(|(found, opened)| module_row(&found, opened)).transpose()
         })
@@ -175,7 +179,8 @@ impl Partition for HomePartition {
     ) -> Result<CommitOutcome, Refusal> {
         self.require_newest()?;
         self.shard.lead().await?;
-        let committed = self.shard.commit(self.at, Wanted { id: command, preconditions, ops }).await;
+        let wanted = Wanted { id: command, preconditions, ops, names: Arc::clone(&self.names) };
+        let committed = self.shard.commit(self.at, wanted).await;
         committed.map_err(|refusal| self.explained(refusal))
     }
 

@@ -32,7 +32,10 @@ pub(crate) struct HomeRef {
 pub(crate) struct OpenHome {
     pub(crate) partition: PartitionToken,
     pub(crate) codec: RecordCodec,
+    /// The keyring's, with that of the slot above it.
     row: Bytes,
+    slot_row: Bytes,
+    key: Vec<u8>,
 }
 
 /// Homes that were opened lately, each valid for as long as its keyring's row stays what it was.
@@ -56,18 +59,21 @@ impl ShardGroup {
         let Some(slot_row) = reader.get_raw(Table::SlotKeyrings, &slot_key(at.slot))? else {
             return Ok(None);
         };
+        // Under the same keyring of the slot it is still at the same place.
+        if let Some(open) = self.homes.find(at, &slot_row)
+            && reader.get_raw(Table::PartitionKeyrings, &open.key)?.is_some_and(|row| row == open.row)
+        {
+            return Ok(Some(open));
+        }
         let slot = self.state().open_slot(at.slot, &slot_row)?;
         let partition = partition_token(&slot.keyring.locator, at.home);
         let key = partition_key(at.slot, partition);
         let Some(row) = reader.get_raw(Table::PartitionKeyrings, &key)? else { return Ok(None) };
-        if let Some(open) = self.homes.find(at, &row) {
-            return Ok(Some(open));
-        }
         let PartitionKeyringRow { min_generation: _, sealed } = PartitionKeyringRow::decode(&row)?;
         let keys = self.state().keys();
         let keyring = keys.open_partition(&slot.keyring.slot, at.slot, partition, &sealed.0)?;
         let codec = RecordCodec::new(keys.cluster(), at.slot, partition, &at.spec, &keyring);
-        let open = Arc::new(OpenHome { partition, codec, row });
+        let open = Arc::new(OpenHome { partition, codec, row, slot_row, key });
         self.homes.keep(at, &open);
         Ok(Some(open))
     }
@@ -157,9 +163,9 @@ impl ShardGroup {
 }
 
 impl HomeCache {
-    fn find(&self, at: &HomeRef, row: &Bytes) -> Option<Arc<OpenHome>> {
+    fn find(&self, at: &HomeRef, slot_row: &Bytes) -> Option<Arc<OpenHome>> {
         let homes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        homes.get(&(at.home, at.spec.id)).filter(|open| open.row == row).cloned()
+        homes.get(&(at.home, at.spec.id)).filter(|open| open.slot_row == slot_row).cloned()
     }
 
     fn keep(&self, at: &HomeRef, open: &Arc<OpenHome>) {

@@ -90,6 +90,7 @@ impl PartitionHost for ModuleHost {
         let shard = self.node.route(route, slot)?;
         let at = HomeRef { home: access.home(), slot, spec: self.spec };
         let principal = Principal { client: access.client(), quota_bytes: access.quota_bytes() };
-        Ok(Arc::new(HomePartition { node: Arc::clone(&self.node), shard, at, route, principal }))
+        let (node, names) = (Arc::clone(&self.node), Arc::default());
+        Ok(Arc::new(HomePartition { node, shard, at, route, principal, names }))
     }
 }

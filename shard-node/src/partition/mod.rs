@@ -13,8 +13,10 @@ mod host;
 mod hosted;
 mod lane;
 mod list;
+mod names;
 mod pace;
 pub(crate) mod refusals;
+mod room;
 mod rows;
 mod shard;
 

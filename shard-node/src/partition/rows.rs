@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_domain::CommandId;
-use holdfast_store::records::{OpenedRecord, RecordCodec, RecordKey, RecordScope, RowKind, StoredRecord};
+use holdfast_store::records::{
+    Named, OpenedRecord, RecordCodec, RecordKey, RecordScope, RowKind, StoredRecord,
+};
 use holdfast_sys_core::{
     errors::Refusal,
     module::{self, RowVersion},
@@ -14,6 +16,7 @@ use super::{
     ShardGroup,
     homes::{HomeRef, OpenHome},
     lane::Ahead,
+    names::Names,
     refusals,
 };
 use crate::machine::{DedupRow, Reader, StateError, Table, dedup_key};
@@ -24,6 +27,7 @@ pub(crate) struct HomeRows<'a> {
     pub(crate) home: Arc<OpenHome>,
     /// What is on its way counts as there, for decisions.
     pub(super) ahead: Option<&'a Ahead>,
+    pub(super) names: Arc<Names>,
 }
 
 /// A record that is there.
@@ -34,8 +38,7 @@ pub(crate) struct Found {
 
 /// A name's place: where a new row goes, and where rows of older name keys may still be.
 pub(crate) struct Located {
-    /// Never empty; the newest name key's is last.
-    pub(crate) keys: Vec<RecordKey>,
+    pub(crate) named: Arc<Named>,
     pub(crate) found: Option<Found>,
 }
 
@@ -44,7 +47,7 @@ impl ShardGroup {
     pub(crate) fn rows(&self, at: &HomeRef) -> Result<Option<HomeRows<'_>>, Refusal> {
         let reader = self.state().read();
         let home = self.open_home(&reader, at)?;
-        Ok(home.map(|home| HomeRows { reader, home, ahead: None }))
+        Ok(home.map(|home| HomeRows { reader, home, ahead: None, names: Arc::default() }))
     }
 }
 
@@ -55,15 +58,19 @@ impl HomeRows<'_> {
 
     /// Finds a name.
     pub(crate) fn locate<C: AsRef<[u8]>>(&self, kind: RowKind, name: &[C]) -> Result<Located, Refusal> {
-        let keys = self.codec().keys(kind, name, b"").map_err(refusals::record)?;
-        let keys: Vec<_> = keys.into_iter().map(|versioned| versioned.key).collect();
-        for key in &keys {
+        let named = self.named(kind, name)?;
+        for key in named.keys() {
             if let Some(value) = self.record(key)? {
                 let stored = StoredRecord::parse(value).map_err(|error| refusals::record(error.into()))?;
-                return Ok(Located { found: Some(Found { key: key.clone(), stored }), keys });
+                return Ok(Located { found: Some(Found { key: key.clone(), stored }), named });
             }
         }
-        Ok(Located { keys, found: None })
+        Ok(Located { named, found: None })
+    }
+
+    /// A name with its keys.
+    pub(super) fn named<C: AsRef<[u8]>>(&self, kind: RowKind, name: &[C]) -> Result<Arc<Named>, Refusal> {
+        self.names.of(&self.home, kind, name).map_err(refusals::record)
     }
 
     fn record(&self, key: &RecordKey) -> Result<Option<Bytes>, StateError> {
@@ -79,13 +86,10 @@ impl HomeRows<'_> {
         kind: RowKind,
         name: &[C],
     ) -> Result<Option<(Found, OpenedRecord)>, Refusal> {
-        let Some(found) = self.locate(kind, name)?.found else { return Ok(None) };
-        let opened = self.open(&found)?;
+        let Located { named, found } = self.locate(kind, name)?;
+        let Some(found) = found else { return Ok(None) };
+        let opened = self.codec().open_named(&named, &found.key, &found.stored).map_err(refusals::record)?;
         Ok(Some((found, opened)))
-    }
-
-    pub(crate) fn open(&self, found: &Found) -> Result<OpenedRecord, Refusal> {
-        self.codec().open(&found.key, &found.stored).map_err(refusals::record)
     }
 
     /// Whether a command id was applied.

@@ -20,6 +20,7 @@ use super::{
     lane::{Lane, Writer},
     pace::Pace,
     refusals,
+    room::Room,
 };
 use crate::{
     content::{Holes, Others, StagedFiles},
@@ -38,6 +39,7 @@ pub struct ShardGroup {
     /// One a slot at most.
     lanes: Mutex<BTreeMap<Slot, Arc<Lane>>>,
     pace: Pace,
+    pub(super) room: Room,
     pub(super) homes: HomeCache,
     pub(crate) staged: StagedFiles,
     pub(crate) holes: Holes,
@@ -57,6 +59,7 @@ impl ShardGroup {
             clock,
             lanes: Mutex::default(),
             pace: Pace::default(),
+            room: Room::default(),
             homes,
             staged,
             holes,

@@ -86,6 +86,11 @@ impl NonceBatch {
         Ok(Self { drawn })
     }
 
+    /// For how many values there are nonces.
+    pub fn left(&self) -> usize {
+        self.drawn.len() / NONCE_LEN
+    }
+
     /// Takes the next nonce.
     ///
     /// # Errors

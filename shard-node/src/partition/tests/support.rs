@@ -20,7 +20,9 @@ use holdfast_domain::{
 };
 use holdfast_enrol::watch::VerifiedMap;
 use holdfast_keys::{Dmk, LocalKey, SoftSigner, labels, sign_value};
-use holdfast_store::{Engine, SegmentStore, SledEngine, WriteBehind, engine::SledOptions, segments::SegmentOptions};
+use holdfast_store::{
+    Engine, SegmentStore, SledEngine, WriteBehind, engine::SledOptions, segments::SegmentOptions,
+};
 use holdfast_sys_core::{
     Caller,
     clock::Clock,

@@ -55,8 +55,9 @@ fn the_same_value_sealed_twice_differs() {
 #[test]
 fn a_batch_gives_as_many_distinct_nonces_as_it_drew() {
     let mut batch = NonceBatch::draw(3).unwrap();
+    assert_eq!(batch.left(), 3);
     let nonces: std::collections::BTreeSet<_> = (0..3).map(|_| batch.take().unwrap().0).collect();
-    assert_eq!(nonces.len(), 3);
+    assert_eq!((nonces.len(), batch.left()), (3, 0));
     assert_eq!(batch.take().err(), Some(AeadError::NoncesUsedUp));
     assert_eq!(NonceBatch::draw(MAX_BATCH + 1).err(), Some(AeadError::TooLarge(MAX_BATCH + 1)));
 }
