@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The compiler's own encoding keeps custom options; prost's types would drop them.
     fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
     let set = compiler.file_descriptor_set();
-    tonic_prost_build::configure().bytes(".").compile_fds(set)?;
+    tonic_prost_build::configure().bytes(".").codec_path("crate::Codec").compile_fds(set)?;
     println!("cargo:rerun-if-changed=holdfast");
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! Generated types of the platform's APIs, their descriptors, and checked conversions to domain values.
 
+mod codec;
 pub mod declared;
 pub mod error_details;
 mod home;
 mod stored;
+
+pub use codec::Codec;
 
 /// Options that `.proto` files declare.
 pub mod options {

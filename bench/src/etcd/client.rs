@@ -2,9 +2,9 @@
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use holdfast_proto::Codec;
 use prost::Message;
 use tonic::{Request, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
-use tonic_prost::ProstCodec;
 
 use super::wire::{PutReply, PutRequest, RangeReply, RangeRequest, StatusReply, StatusRequest};
 
@@ -46,7 +46,7 @@ impl Client {
     {
         let mut grpc = Grpc::new(self.0.clone());
         grpc.ready().await.context("etcd's connection")?;
-        let codec = ProstCodec::<Q, R>::default();
+        let codec = Codec::<Q, R>::default();
         let reply = grpc.unary(Request::new(request), PathAndQuery::from_static(path), codec).await?;
         Ok(reply.into_inner())
     }

@@ -70,6 +70,7 @@ pub fn generate(root: &Path, module: &str, out: &Path) -> Result<(), BuildError>
     fs::write(out.join("descriptors.bin"), &descriptors)?;
     tonic_prost_build::configure()
         .bytes(".")
+        .codec_path("::holdfast_proto::Codec")
         .extern_path(".holdfast.options.v1", "::holdfast_proto::options::v1")
         .extern_path(".holdfast.module.v1", "::holdfast_proto::module::v1")
         .out_dir(out)
