@@ -59,4 +59,7 @@ pub const STREAM_WINDOW: u32 = 1 << 20;
 /// HTTP/2 flow control window of one connection.
 pub const CONNECTION_WINDOW: u32 = 4 << 20;
 
+/// Bytes that are gathered before they are written: a frame of HTTP/2, its head, and what was small before it.
+pub const WRITE_BUFFER: usize = 18 * 1024;
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;

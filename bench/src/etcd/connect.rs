@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use holdfast_certs::Gathered;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
@@ -62,7 +63,8 @@ struct Connector {
     address: SocketAddr,
 }
 
-type Stream = TokioIo<TlsStream<TcpStream>>;
+/// As our own clients', which gather what they write.
+type Stream = TokioIo<Gathered<TlsStream<TcpStream>>>;
 
 impl Service<Uri> for Connector {
     type Response = Stream;
@@ -79,7 +81,7 @@ impl Service<Uri> for Connector {
             let tcp = TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
             let name = ServerName::from(address.ip());
-            Ok(TokioIo::new(TlsConnector::from(config).connect(name, tcp).await?))
+            Ok(TokioIo::new(Gathered::new(TlsConnector::from(config).connect(name, tcp).await?)))
         })
     }
 }

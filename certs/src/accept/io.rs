@@ -14,11 +14,11 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::slots::Slot;
-use crate::{Peer, connections::OpenConnection};
+use crate::{Gathered, Peer, connections::OpenConnection};
 
 /// An authenticated connection; tonic hands its [`Peer`] to every request.
 pub struct TlsIo {
-    stream: TlsStream<TcpStream>,
+    stream: Gathered<TlsStream<TcpStream>>,
     peer: Peer,
     open: OpenConnection,
     _slot: Slot,
@@ -26,7 +26,7 @@ pub struct TlsIo {
 
 impl TlsIo {
     pub(super) fn new(stream: TlsStream<TcpStream>, peer: Peer, open: OpenConnection, slot: Slot) -> Self {
-        Self { stream, peer, open, _slot: slot }
+        Self { stream: Gathered::new(stream), peer, open, _slot: slot }
     }
 
     /// Who is at the other end.
@@ -71,21 +71,6 @@ impl AsyncWrite for TlsIo {
             return Poll::Ready(Err(closed()));
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.open.is_closed() {
-            return Poll::Ready(Err(closed()));
-        }
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

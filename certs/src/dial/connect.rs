@@ -20,13 +20,13 @@ use tower::Service;
 
 use super::DialError;
 use crate::{
-    LiveIdentity, VerifyError,
+    Gathered, LiveIdentity, VerifyError,
     limits::DIAL_TIMEOUT,
     tls::{ServerCheck, refusal_of, speaks_h2},
 };
 
 type Stream = TlsStream<TcpStream>;
-type Connecting<E> = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, E>> + Send>>;
+type Connecting<E> = Pin<Box<dyn Future<Output = Result<TokioIo<Gathered<Stream>>, E>> + Send>>;
 
 /// Opens a new connection each time.
 #[derive(Clone)]
@@ -87,7 +87,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
+    type Response = TokioIo<Gathered<Stream>>;
     type Error = DialError;
     type Future = Connecting<DialError>;
 
@@ -97,7 +97,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move { connector.connect().await.map(TokioIo::new) })
+        Box::pin(async move { connector.connect().await.map(gathered) })
     }
 }
 
@@ -111,7 +111,7 @@ impl Once {
 }
 
 impl Service<Uri> for Once {
-    type Response = TokioIo<Stream>;
+    type Response = TokioIo<Gathered<Stream>>;
     type Error = io::Error;
     type Future = Connecting<io::Error>;
 
@@ -121,9 +121,13 @@ impl Service<Uri> for Once {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let ended = || io::Error::new(io::ErrorKind::NotConnected, "the connection has ended");
-        let stream = self.0.take().map(TokioIo::new).ok_or_else(ended);
+        let stream = self.0.take().map(gathered).ok_or_else(ended);
         Box::pin(std::future::ready(stream))
     }
+}
+
+fn gathered(stream: Stream) -> TokioIo<Gathered<Stream>> {
+    TokioIo::new(Gathered::new(stream))
 }
 
 pub(super) fn now() -> UnixMs {
