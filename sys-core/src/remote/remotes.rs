@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,6 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{ModuleServer, proxy::Proxy};
+use crate::server::ResponseFuture;
 
 /// Proxies by service.
 #[derive(Clone, Default)]
@@ -49,12 +49,9 @@ pub(crate) struct Forwarding<S> {
     inner: S,
 }
 
-type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
 impl<S> Service<Request<Body>> for Forwarding<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = ResponseFuture>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -70,7 +67,7 @@ where
                 let proxy = proxy.clone();
                 Box::pin(async move { Ok(proxy.call(request).await) })
             }
-            None => Box::pin(self.inner.call(request)),
+            None => self.inner.call(request),
         }
     }
 }

@@ -6,11 +6,14 @@ use holdfast_certs::PinnedPeers;
 use holdfast_domain::TrustDomain;
 use holdfast_proto::module::v1::capabilities_server::CapabilitiesServer;
 use http::{Request, Response};
-use tonic::{body::Body, server::NamedService, service::Routes};
+use tonic::{body::Body, server::NamedService};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower_service::Service;
 
-use super::{Health, Stopping};
+use super::{
+    Health, Stopping,
+    routes::{Mounts, Routes},
+};
 use crate::{
     authn::Authenticator,
     bans::BanList,
@@ -73,7 +76,7 @@ pub struct Builder {
     remote: Vec<ModuleServer>,
     migrations: Vec<(&'static str, &'static [Migration])>,
     sessions: Option<Sessions>,
-    routes: Routes,
+    mounts: Mounts,
 }
 
 impl PlatformServer {
@@ -92,7 +95,7 @@ impl PlatformServer {
             remote: Vec::new(),
             migrations: Vec::new(),
             sessions: None,
-            routes: Routes::default(),
+            mounts: Mounts::default(),
         }
     }
 
@@ -133,7 +136,7 @@ impl Builder {
         S::Future: Send + 'static,
     {
         self.services.insert(S::NAME);
-        self.routes = self.routes.add_service(service);
+        self.mounts.add(service);
         self
     }
 
@@ -206,17 +209,17 @@ impl Builder {
             remote,
             migrations,
             sessions,
-            routes,
+            mut mounts,
         } = self;
         let gated = migrating(&rules, &descriptors, gated, &migrations)?;
         let gates = Gates::new(&rules, gated)?;
-        let routes =
-            if modules { routes.add_service(CapabilitiesService::server(gates.clone())) } else { routes };
-        let routes = routes
-            .add_service(HealthServer::new(HealthService::from_health_reporter(health.reporter())))
-            .add_service(reflection(&descriptors, &services).build_v1()?)
-            .add_service(reflection(&descriptors, &services).build_v1alpha()?)
-            .prepare();
+        if modules {
+            mounts.add(CapabilitiesService::server(gates.clone()));
+        }
+        mounts.add(HealthServer::new(HealthService::from_health_reporter(health.reporter())));
+        mounts.add(reflection(&descriptors, &services).build_v1()?);
+        mounts.add(reflection(&descriptors, &services).build_v1alpha()?);
+        let routes = Routes::from(mounts);
         let guard = Guard::new(rules, authenticator, gates, sessions);
         let remotes = Remotes::new(&remote);
         Ok(PlatformServer { routes, remotes, guard, health, bans, pinned, clock, stopping })

@@ -5,11 +5,13 @@
 
 mod assemble;
 mod health;
+mod routes;
 mod run;
 mod stopping;
 
 pub use assemble::{Builder, PlatformServer, StartError};
 pub use health::Health;
+pub(crate) use routes::{ResponseFuture, Routes};
 pub use run::ServeError;
 pub use stopping::Stopping;
 

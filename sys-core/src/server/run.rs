@@ -50,8 +50,7 @@ impl PlatformServer {
         let serving = transport()
             .layer(self.guard.showing(own))
             .layer(self.remotes.clone())
-            .add_routes(self.routes.clone())
-            .serve_with_incoming_shutdown(incoming, signal);
+            .serve_with_incoming_shutdown(self.routes.clone(), incoming, signal);
         tokio::select! {
             served = serving => Ok(served?),
             () = enforce => Ok(()),
@@ -65,10 +64,8 @@ impl PlatformServer {
         S: Stream<Item = std::io::Result<I>> + Send,
         I: AsyncRead + AsyncWrite + Connected<ConnectInfo = Peer> + Unpin + Send + 'static,
     {
-        let serving = transport()
-            .layer(self.guard.clone())
-            .add_routes(self.routes.clone())
-            .serve_with_incoming(incoming);
+        let serving =
+            transport().layer(self.guard.clone()).serve_with_incoming(self.routes.clone(), incoming);
         Ok(serving.await?)
     }
 }

@@ -14,11 +14,15 @@ use holdfast_proto::module::v1::Route;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
-use tonic::{Code, Status, body::Body, service::Routes};
+use tonic::{Code, Status, body::Body};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use crate::{guard::Guarded, remote::Forwarding, server::PlatformServer};
+use crate::{
+    guard::Guarded,
+    remote::Forwarding,
+    server::{PlatformServer, Routes},
+};
 
 /// What a generated client calls, as one caller.
 #[derive(Clone)]
