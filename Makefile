@@ -5,8 +5,11 @@ KEEP  ?=
 MINUTES ?= 10
 SEED  ?=
 ONLY  ?=
+SEEDS ?= 5000
+FIRST ?= 1
+MISTAKE ?=
 
-.PHONY: help setup demo test chaos check fmt bench bench-etcd bench-replication clean
+.PHONY: help setup demo test chaos simulate check fmt bench bench-etcd bench-replication clean
 
 help: ## this text
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -27,6 +30,10 @@ chaos: setup ## break a cluster under load for MINUTES=n; SEED=s replays a run, 
 	cargo build --workspace --bins
 	cargo build -p holdfast-disk-faults
 	@target/debug/holdfast-chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(foreach name,$(ONLY),--only $(name))
+
+simulate: setup ## simulate map, placement and the life of shards: SEEDS=n histories from FIRST=n on; MISTAKE=name puts a known mistake back
+	cargo build --release -p holdfast-simulation
+	@target/release/holdfast-simulation --seeds $(SEEDS) --first $(FIRST) $(if $(MISTAKE),--mistake $(MISTAKE))
 
 check: setup ## format, lints, docs, dependency direction, licences
 	cargo fmt --all -- --check
