@@ -6,13 +6,17 @@
 //! The folder also remembers how far each replica was, for the case that only a part of the disk was put back.
 //!
 //! Invariants: the folder says durably that the TPM is about to count before it counts, so a crash in between condemns nobody; what was put
-//! back stays so over restarts until it is deleted; no request waits for any of this.
+//! back stays so over restarts until it is deleted; a disk that was put back makes the TPM count only when a new replica comes to it, so
+//! that the newest disk, if it is found again, is still the newest; no request waits for any of this.
 
 mod kept;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -71,6 +75,8 @@ pub struct Checkpoints {
     key: WrapKey,
     name: CounterName,
     kept: Mutex<Kept>,
+    /// The TPM counted more than the folder says, and all that was on the disk is not believed.
+    is_behind: AtomicBool,
     /// Held while one is made.
     making: tokio::sync::Mutex<()>,
 }
@@ -93,6 +99,7 @@ impl Checkpoints {
             key: derive::checkpoint_key(local),
             name: CounterName(*name.as_bytes()),
             kept: Mutex::default(),
+            is_behind: AtomicBool::new(false),
             making: tokio::sync::Mutex::default(),
             folder,
             tpm,
@@ -103,10 +110,10 @@ impl Checkpoints {
         let mut known = known.unwrap_or_default();
         match verdict {
             Verdict::Newest => {}
+            Verdict::PutBack(_) if stored.is_empty() => {}
             Verdict::PutBack(cause) => {
-                if !stored.is_empty() {
-                    tracing::error!(%cause, replicas = stored.len(), "disk_rolled_back: no replica on this disk is believed");
-                }
+                tracing::error!(%cause, replicas = stored.len(), "disk_rolled_back: no replica on this disk is believed");
+                checkpoints.is_behind.store(true, Ordering::Release);
                 let all =
                     stored.iter().map(|held| (*held, known.put_back.get(held).copied().unwrap_or(cause)));
                 known.put_back = all.collect();
@@ -120,7 +127,9 @@ impl Checkpoints {
             }
         }
         *checkpoints.lock() = known;
-        checkpoints.make(stored, &BTreeMap::new()).await?;
+        if !checkpoints.is_behind.load(Ordering::Acquire) {
+            checkpoints.make(stored, &BTreeMap::new()).await?;
+        }
         Ok(checkpoints)
     }
 
@@ -149,7 +158,11 @@ impl Checkpoints {
     ) -> Result<(), CheckpointError> {
         let is_new = {
             let kept = self.lock();
-            !kept.says_the_same(&kept.next(kept.count, stored, reached))
+            if self.is_behind.load(Ordering::Acquire) {
+                stored.iter().any(|held| !kept.put_back.contains_key(held))
+            } else {
+                !kept.says_the_same(&kept.next(kept.count, stored, reached))
+            }
         };
         if is_new { self.make(stored, reached).await } else { Ok(()) }
     }
@@ -163,7 +176,9 @@ impl Checkpoints {
         self.announce(stored, reached).await?;
         let counted = self.tpm.count_up(self.name).await?;
         let settled = Kept { count: counted, coming: false, ..self.lock().clone() };
-        self.write(settled).await
+        self.write(settled).await?;
+        self.is_behind.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Says durably that the TPM is about to count. It may have counted when it was asked the last time and its answer was lost.

@@ -32,7 +32,7 @@ use holdfast_sys_core::{Refusal, clock::Clock};
 use tokio::sync::watch;
 
 use crate::{
-    checkpoint::Checkpoints,
+    checkpoint::{CheckpointError, Checkpoints},
     custody::{CustodyError, Keeper},
     machine::StateError,
     partition::HostedGroups,
@@ -86,6 +86,9 @@ pub enum StepError {
     /// Keys.
     #[error(transparent)]
     Custody(#[from] CustodyError),
+    /// The TPM's counter of checkpoints.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The replica did not start.
     #[error("the replica does not start")]
     Start(#[from] StartError),

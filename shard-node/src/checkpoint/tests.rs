@@ -81,17 +81,29 @@ async fn invariant_an_older_disk_is_found_and_stays_found_until_its_replicas_are
     drop(first);
     drop(machine.start(&[ONE]).await);
 
+    let newest = machine.image();
     machine.put_back(&image);
     let back = machine.start(&[ONE, TWO]).await;
     assert!(matches!(back.cause(ONE), Some(Cause::Behind { .. })));
     assert_eq!((back.floor(ONE), back.floor(TWO)), (Some(Floor::BEYOND), Some(Floor::BEYOND)));
+    back.refresh(&[ONE, TWO].into(), &reached(TWO, 9)).await.unwrap();
     drop(back);
-    let later = machine.start(&[ONE]).await;
-    assert!(later.cause(ONE).is_some() && later.cause(TWO).is_none());
-    later.refresh(&BTreeSet::new(), &BTreeMap::new()).await.unwrap();
-    drop(later);
+    // The mistake is noticed, and the newest disk is still the newest.
+    machine.put_back(&newest);
+    let right = machine.start(&[ONE]).await;
+    assert_eq!((right.cause(ONE), right.floor(ONE)), (None, Some(Floor { term: 1, index: 5 })));
+    drop(right);
+
+    machine.put_back(&image);
+    let back = machine.start(&[ONE]).await;
     // A later replica has nothing to do with it.
-    assert_eq!(machine.start(&[TWO]).await.cause(TWO), None);
+    back.refresh(&[ONE, TWO].into(), &BTreeMap::new()).await.unwrap();
+    drop(back);
+    let later = machine.start(&[ONE, TWO]).await;
+    assert!(later.cause(ONE).is_some() && later.cause(TWO).is_none());
+    drop(later);
+    machine.put_back(&newest);
+    assert!(machine.start(&[ONE]).await.cause(ONE).is_some());
 }
 
 #[tokio::test]

@@ -117,6 +117,8 @@ impl Runtime {
         let replica = self.listed(group, own)?;
         let keys = custody::found(&self.keeper, group).await?;
         let shard = self.start(group, own, keys).await?;
+        // Before it holds anything.
+        self.checkpoint().await?;
         let raft = shard.raft();
         raft.bootstrap(BTreeMap::from([(own, member_of(&replica))])).await?;
         raft.wait_leading(LEAD_PATIENCE).await?;
@@ -126,7 +128,8 @@ impl Runtime {
     /// Gets the group's keys from who wrapped them, and starts a replica that has nothing yet.
     pub(super) async fn join(&self, group: GroupId, own: ReplicaId) -> Result<(), StepError> {
         self.receive_keys(group).await?;
-        self.resume_one(group, own).await
+        self.resume_one(group, own).await?;
+        Ok(self.checkpoint().await?)
     }
 
     /// Takes over the keys that other replicas of the group wrapped to this machine; into a running replica too.
