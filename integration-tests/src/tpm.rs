@@ -83,6 +83,11 @@ impl Machine {
         self
     }
 
+    /// What the TPM keeps while it is off.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// Where the machine is.
     pub fn place(&self) -> &Place {
         &self.place

@@ -10,6 +10,7 @@ use std::{
 
 use holdfast_integration_tests::{
     cluster::{Account, Cluster, Server},
+    tpm::Boot,
     wait,
 };
 use tempfile::tempdir;
@@ -136,9 +137,13 @@ fn damage_each(pick: Pick, reads_with: fn(&Cluster, &Account, &str), restore: Re
         assert_eq!(put(&cluster, &account, name, &content(length)).code, 0);
     }
     let folder = pick(&mut cluster).data().to_owned();
-    let sound = dir.path().join("sound");
+    let (sound, tpm) = (dir.path().join("sound"), dir.path().join("sound-tpm"));
     pick(&mut cluster).stop().unwrap();
     copy(&folder, &sound);
+    let machine = &mut pick(&mut cluster).machine;
+    machine.power_off();
+    copy(machine.state(), &tpm);
+    machine.boot(Boot::Good).unwrap();
     let registry = dir.path().join("registry");
     drop(cluster.voter(0).unwrap().kill());
     copy(cluster.voter(0).unwrap().data(), &registry);
@@ -164,6 +169,11 @@ fn damage_each(pick: Pick, reads_with: fn(&Cluster, &Account, &str), restore: Re
                     assert!(!log.contains("panicked"), "{what}: {log}");
                     pick(&mut cluster).kill().unwrap();
                     copy(&sound, &folder);
+                    // Its TPM notices a disk that is older than itself.
+                    let machine = &mut pick(&mut cluster).machine;
+                    machine.power_off();
+                    copy(&tpm, machine.state());
+                    machine.boot(Boot::Good).unwrap();
                     restore(&mut cluster, &registry);
                 }
             }
