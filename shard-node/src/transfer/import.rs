@@ -73,7 +73,10 @@ impl Mover {
             let brought = importing.pull(freeze).await?;
             if let Some(fence) = brought.fence {
                 importing.activate(fence, brought.files).await?;
-                tracing::info!(group = %shard.id(), since = slots.since.0, pause_ms = started.elapsed().as_millis(), "slots taken over");
+                let (group, since) = (shard.id(), slots.since.0);
+                let (frozen_ms, fence_ms) = (brought.first.as_millis(), brought.last.as_millis());
+                let pause_ms = started.elapsed().as_millis();
+                tracing::info!(%group, since, frozen_ms, fence_ms, pause_ms, "slots taken over");
                 return Ok(());
             }
             // Chunks are many: they come before the freeze, and what followed them meanwhile is little.

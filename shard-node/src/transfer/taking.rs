@@ -38,6 +38,10 @@ pub(super) struct Brought {
     /// Whether manifests came: their chunks may be missing.
     pub(super) files: bool,
     pub(super) fence: Option<Fence>,
+    /// After how long the first piece came: with a freeze, when it was in the source's log.
+    pub(super) first: Duration,
+    /// After how long the last one came.
+    pub(super) last: Duration,
 }
 
 /// One move into a group that we lead.
@@ -80,6 +84,7 @@ impl<'a> Importing<'a> {
             position: codec::encode(&self.position)?.into(),
             freeze,
         };
+        let asked = Instant::now();
         let (mut stream, first) = self
             .mover
             .ask(self.slots, |mut source| {
@@ -92,7 +97,8 @@ impl<'a> Importing<'a> {
                 }
             })
             .await?;
-        let mut brought = Brought { files: false, fence: None };
+        let first_after = asked.elapsed();
+        let mut brought = Brought { files: false, fence: None, first: first_after, last: first_after };
         let mut next = first;
         while let Some(message) = next {
             if !self.is_wanted() || !self.shard.leads() {
@@ -104,7 +110,7 @@ impl<'a> Importing<'a> {
             let file_tables = [Table::Files.number(), Table::Pages.number()];
             brought.files |= rows.iter().any(|row| file_tables.contains(&row.table));
             if fence.is_some() {
-                brought.fence = fence;
+                (brought.fence, brought.last) = (fence, asked.elapsed());
                 return Ok(brought);
             }
             if to == self.position {
