@@ -106,7 +106,8 @@ impl GroupKeys {
                 return Err(KeysClosed(generation));
             }
             masters.awaited = Some(generation);
-            masters = self.changed.wait(masters).unwrap_or_else(PoisonError::into_inner);
+            masters = holdfast_consensus::in_place(|| self.changed.wait(masters))
+                .unwrap_or_else(PoisonError::into_inner);
         }
         masters.awaited = None;
         Ok(())

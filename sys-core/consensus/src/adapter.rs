@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use openraft::OptionalSend;
@@ -9,6 +10,7 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, Raf
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
+use crate::codec::MetaEncoder;
 use crate::snapshot::{SnapshotFile, SnapshotStore};
 use crate::stall::Stall;
 use crate::types::{Entry, LogId, Payload, Results, SnapshotMeta, StoredMembership, Types};
@@ -25,6 +27,8 @@ pub(crate) struct Adapter {
     snapshots: Arc<SnapshotStore>,
     applied: Option<LogId>,
     membership: StoredMembership,
+    meta: MetaEncoder,
+    pace: Pace,
     progress: watch::Sender<Option<u64>>,
     stall: Arc<Stall>,
 }
@@ -44,11 +48,18 @@ impl Adapter {
         };
         progress.send_replace(last_log_id.map(|id| id.index));
         let (applied, membership) = (last_log_id, last_membership);
-        Ok(Self { machine, snapshots, applied, membership, progress, stall })
+        let meta = MetaEncoder::new(&membership).map_err(io::Error::other)?;
+        Ok(Self { machine, snapshots, applied, membership, meta, pace: Pace::default(), progress, stall })
     }
 
     fn meta(&self) -> SnapshotMeta {
         SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() }
+    }
+
+    fn set_membership(&mut self, membership: StoredMembership) -> io::Result<()> {
+        self.meta = MetaEncoder::new(&membership).map_err(io::Error::other)?;
+        self.membership = membership;
+        Ok(())
     }
 
     fn moved(&self) {
@@ -68,11 +79,11 @@ impl Adapter {
                     Command { index: entry.log_id.index, sub, term: entry.log_id.leader_id.term, bytes }
                 })),
                 Payload::Membership(membership) => {
-                    self.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                    self.set_membership(StoredMembership::new(Some(entry.log_id), membership.clone()))?;
                 }
             }
         }
-        let meta = codec::encode_meta(self.applied, &self.membership).map_err(io::Error::other)?;
+        let meta = self.meta.encode(self.applied).map_err(io::Error::other)?;
         let results = lock(&self.machine).apply(&commands, &meta).map_err(io::Error::other)?;
         if results.len() != commands.len() {
             return Err(io::Error::other("the state machine did not answer every command"));
@@ -108,9 +119,35 @@ async fn blocking<T: Send + 'static>(job: impl FnOnce() -> io::Result<T> + Send 
     tokio::task::spawn_blocking(job).await.map_err(io::Error::other)?
 }
 
-/// Runs a job that may wait for a disk, here and now: the runtime's other tasks, heartbeats of other groups among them, go on with
-/// another thread meanwhile. Unlike [`blocking`] it may borrow, and changes no thread when the job is quick.
-fn in_place<T>(job: impl FnOnce() -> T) -> T {
+/// Whether the next call of the machine is likely to come back at once. Then it is made without a thread that goes on with the other
+/// tasks meanwhile: to have one ready costs more than most calls.
+#[derive(Default)]
+struct Pace(u32);
+
+impl Pace {
+    /// A call that takes this long has waited for something.
+    const SLOW: Duration = Duration::from_millis(2);
+    /// How many calls are made the other way after a slow one.
+    const WARY: u32 = 32;
+    /// So many bytes of commands take their time.
+    const LARGE: usize = 64 << 10;
+
+    fn is_quick(&mut self, bytes: usize) -> bool {
+        let wary = self.0 > 0;
+        self.0 = self.0.saturating_sub(1);
+        !wary && bytes < Self::LARGE
+    }
+
+    fn took(&mut self, time: Duration) {
+        if time > Self::SLOW {
+            self.0 = Self::WARY;
+        }
+    }
+}
+
+/// Runs a job that may wait, here and now: the runtime's other tasks, heartbeats of other groups among them, go on with another thread
+/// meanwhile. Machines that wait for somebody in [`StateMachine::apply`] do that in here; a disk's stall may be waited for without.
+pub fn in_place<T>(job: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(job),
         // There is no other thread to go on with.
@@ -152,7 +189,13 @@ impl RaftStateMachine<Types> for Adapter {
                 batch.push(next);
             }
             self.stall.begin();
-            let applied = in_place(|| self.apply_batch(batch));
+            let started = Instant::now();
+            let applied = if self.pace.is_quick(bytes) {
+                self.apply_batch(batch)
+            } else {
+                in_place(|| self.apply_batch(batch))
+            };
+            self.pace.took(started.elapsed());
             self.stall.end();
             applied?;
         }
@@ -189,7 +232,7 @@ impl RaftStateMachine<Types> for Adapter {
         })
         .await?;
         self.applied = meta.last_log_id;
-        self.membership = meta.last_membership.clone();
+        self.set_membership(meta.last_membership.clone())?;
         self.moved();
         Ok(())
     }

@@ -48,7 +48,14 @@ pub enum DecodeError {
 
 /// Encodes a value after the version byte.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    postcard::to_extend(value, vec![VERSION]).map_err(|error| CodecError::Malformed(error.to_string()))
+    encode_about(value, 0)
+}
+
+/// As [`encode`], with room for about so many bytes from the start.
+pub(crate) fn encode_about<T: Serialize>(value: &T, bytes: usize) -> Result<Vec<u8>, CodecError> {
+    let mut buffer = Vec::with_capacity(bytes.saturating_add(64));
+    buffer.push(VERSION);
+    postcard::to_extend(value, buffer).map_err(|error| CodecError::Malformed(error.to_string()))
 }
 
 /// Decodes a value that may borrow from `bytes`; everything must be consumed.
@@ -184,6 +191,27 @@ pub(crate) fn encode_meta(
     })
 }
 
+/// [`encode_meta`] for one membership and many positions: what does not change is encoded once.
+pub(crate) struct MetaEncoder(Vec<u8>);
+
+impl MetaEncoder {
+    pub(crate) fn new(membership: &StoredMembership) -> Result<Self, CodecError> {
+        // The position comes first, and none is one byte.
+        let mut whole = encode_meta(None, membership)?;
+        Ok(Self(whole.split_off(2)))
+    }
+
+    pub(crate) fn encode(&self, applied: Option<LogId>) -> Result<Vec<u8>, CodecError> {
+        let mut meta = Vec::with_capacity(self.0.len() + 32);
+        meta.push(VERSION);
+        let applied: Option<LogIdRecord> = applied.map(Into::into);
+        let mut meta =
+            postcard::to_extend(&applied, meta).map_err(|error| CodecError::Malformed(error.to_string()))?;
+        meta.extend_from_slice(&self.0);
+        Ok(meta)
+    }
+}
+
 /// See [`encode_meta`].
 pub(crate) fn decode_meta(bytes: &[u8]) -> Result<SnapshotMeta, DecodeError> {
     decode::<MetaRecord>(bytes, limits::MAX_META_BYTES)?.try_into()
@@ -260,9 +288,19 @@ impl EntryRecord<'_> {
     }
 }
 
+/// Bytes that an entry takes at most, or a little more.
+pub(crate) fn room(entry: &Entry) -> usize {
+    match &entry.payload {
+        Payload::Normal(commands) => {
+            commands.bytes().saturating_add(commands.0.len().saturating_mul(4)).saturating_add(40)
+        }
+        Payload::Blank | Payload::Membership(_) => 40,
+    }
+}
+
 /// Encodes an entry for the log.
 pub(crate) fn encode_entry(entry: &Entry) -> Result<Vec<u8>, CodecError> {
-    encode(&EntryRecord::from(entry))
+    encode_about(&EntryRecord::from(entry), room(entry))
 }
 
 /// See [`encode_entry`].

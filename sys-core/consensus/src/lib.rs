@@ -33,13 +33,14 @@ mod sleep;
 mod snapshot;
 mod stall;
 mod status;
+mod testimony;
 #[cfg(test)]
 mod testing;
-mod testimony;
 mod tls;
 mod types;
 mod watcher;
 
+pub use adapter::in_place;
 pub use floor::{Floor, Rollback};
 pub use group::{Applied, Group, Leader, MembershipError, Pending, ProposeError, ReadError, WaitError};
 pub use groups::{Groups, StartError};

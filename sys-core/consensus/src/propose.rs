@@ -3,15 +3,18 @@
 //! Commands that are submitted to the leader reach the log in the order of their submission. A command that is passed
 //! on or tried again may be overtaken.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use holdfast_domain::ReplicaId;
 use openraft::error::ClientWriteError;
 use openraft::type_config::alias::{OneshotReceiverOf, WriteResponderOf};
 use openraft::vote::RaftLeaderId as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::Applied;
@@ -94,22 +97,31 @@ impl Batch {
 
 /// Runs until the queue's senders are gone or the replica stops.
 pub(crate) async fn run(replica: Arc<Replica>, mut queue: mpsc::Receiver<Proposal>) {
-    let flights = Arc::new(Semaphore::new(limits::MAX_PROPOSALS_IN_FLIGHT));
+    // Awaited here and not by tasks of their own: an answer goes from the library to whoever waits with one task in between.
+    let mut flights = FuturesUnordered::new();
+    let mut stopped = pin!(replica.stopped());
     let mut left_over = None;
     loop {
-        // First the room, then the batch: what arrives while two are in flight goes together.
-        let Ok(flight) = flights.clone().acquire_owned().await else { return };
-        let batch = tokio::select! {
-            batch = collect(&mut queue, &mut left_over) => batch,
-            () = replica.stopped() => None,
-        };
-        let Some(batch) = batch else { break };
-        dispatch(&replica, batch, flight).await;
+        // First the room, then the batch: what arrives while some are in flight goes together.
+        let has_room = flights.len() < limits::MAX_PROPOSALS_IN_FLIGHT;
+        tokio::select! {
+            biased;
+            () = &mut stopped => break,
+            Some(()) = flights.next() => {}
+            batch = collect(&mut queue, &mut left_over), if has_room => {
+                let Some(batch) = batch else { break };
+                if !batch.proposals.is_empty() {
+                    let started = start(&replica, &batch).await;
+                    flights.push(end(&replica, batch, started));
+                }
+            }
+        }
     }
     queue.close();
     while let Some(proposal) = queue.recv().await {
         let _ = proposal.reply.send(Err(Fate::Stopped));
     }
+    while flights.next().await.is_some() {}
 }
 
 async fn collect(queue: &mut mpsc::Receiver<Proposal>, left_over: &mut Option<Proposal>) -> Option<Batch> {
@@ -135,25 +147,22 @@ async fn collect(queue: &mut mpsc::Receiver<Proposal>, left_over: &mut Option<Pr
     Some(Batch { way, proposals })
 }
 
-/// Starts a batch, in order; its end is awaited aside.
-async fn dispatch(replica: &Arc<Replica>, batch: Batch, flight: OwnedSemaphorePermit) {
-    if batch.proposals.is_empty() {
-        return;
-    }
+/// Hands a batch to the log, if this replica leads: in the order of the batches. `None` when it is for somebody else's.
+async fn start(replica: &Arc<Replica>, batch: &Batch) -> Option<Option<Written>> {
     replica.rouse().await;
     let local = batch.way != Way::Anywhere || replica.leads();
-    let started = if local { Some(write(replica, &batch).await) } else { None };
-    let replica = replica.clone();
-    tokio::spawn(async move {
-        let unfinished = match started {
-            Some(written) => finish(&replica, batch, written).await,
-            None => Some(batch),
-        };
-        if let Some(batch) = unfinished {
-            settle(&replica, batch).await;
-        }
-        drop(flight);
-    });
+    if local { Some(write(replica, batch).await) } else { None }
+}
+
+/// Sees a batch through.
+async fn end(replica: &Arc<Replica>, batch: Batch, started: Option<Option<Written>>) {
+    let unfinished = match started {
+        Some(written) => finish(replica, batch, written).await,
+        None => Some(batch),
+    };
+    if let Some(batch) = unfinished {
+        settle(replica, batch).await;
+    }
 }
 
 type Written = OneshotReceiverOf<Types, openraft::raft::ClientWriteResult<Types>>;

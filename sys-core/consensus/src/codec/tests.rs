@@ -37,6 +37,18 @@ proptest! {
     }
 
     #[test]
+    fn a_membership_that_is_encoded_once_reads_as_if_it_were_encoded_each_time(
+        members in prop::collection::btree_map(any::<u64>(), member(), 1..5),
+        set_at in prop::option::of(log_id()),
+        applied in prop::option::of(log_id()),
+    ) {
+        let voters = members.keys().copied().take(3).collect();
+        let membership = StoredMembership::new(set_at, Membership::new(vec![voters], members).unwrap());
+        let once = MetaEncoder::new(&membership).unwrap().encode(applied).unwrap();
+        prop_assert_eq!(once, encode_meta(applied, &membership).unwrap());
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let _ = decode_entry(bytes.clone());
         let _ = decode_meta(&bytes);
