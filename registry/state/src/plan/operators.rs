@@ -113,7 +113,7 @@ pub fn plan_merge(state: &State, from: GroupId, to: GroupId) -> Result<Option<Pl
     plan(state, MapChange::BeginSlotMove { from, to, slots: source.slots.clone() }).map(Some)
 }
 
-/// Plans to give up what moves slots away from a group; `None` if that is so already.
+/// Plans to give up what moves slots away from a group; `None` if that is so already, or nothing does.
 ///
 /// # Errors
 /// See [`super::next_map`].
@@ -123,7 +123,11 @@ pub fn plan_give_up(state: &State, from: GroupId) -> Result<Option<Planned>, Rea
     if state.map.as_ref().is_some_and(|(_, map)| given_up(map)) {
         return Ok(None);
     }
-    plan(state, MapChange::GiveUpSlotMove { from }).map(Some)
+    match plan(state, MapChange::GiveUpSlotMove { from }) {
+        // None leave: it was given up before, or is over.
+        Err(Reason::NotFound) => Ok(None),
+        planned => planned.map(Some),
+    }
 }
 
 fn upper_half(source: &GroupDescriptor) -> Vec<(Slot, Slot)> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_domain::{
     BanSubject, GroupId, KeyGeneration, KeySubject, MapEpoch, NodeRole, OperatorRequest, Reason,
-    ReplicaState, ShardEpoch,
+    ReplicaState, ShardEpoch, TpmClass,
 };
 use holdfast_keys::{SoftSigner, labels, sign};
 
@@ -292,7 +292,7 @@ fn a_split_that_is_given_up_leaves_nothing() {
         world.settle();
         assert_eq!(world.map().groups.len(), 1);
         assert_eq!(world.map().group(ONE).unwrap().slot_count(), 4096);
-        assert_eq!(plan::plan_give_up(&world.state, ONE).unwrap_err(), Reason::NotFound);
+        assert_eq!(plan::plan_give_up(&world.state, ONE), Ok(None));
     }
 }
 
@@ -356,4 +356,31 @@ fn a_new_address_reaches_the_map() {
     assert_eq!(planned.change, MapChange::Readdress(machine.node()));
     world.put(World::voter(), planned).unwrap();
     assert!(world.map().groups.iter().any(|group| group.replicas[0].address == "moved:7100"));
+}
+
+#[test]
+fn replicas_are_on_hardware_tpms_only_where_a_module_demands_them() {
+    let mut world = World::nodes(3);
+    let demand =
+        |demands_hardware| Act::Describe { node: Machine(1).node(), zone: String::new(), demands_hardware };
+    world.act(demand(true)).unwrap();
+    assert_eq!(plan::plan_groups(&world.state, 1, 1).unwrap_err(), Reason::NotReady, "software TPMs only");
+    world.act(demand(false)).unwrap();
+    world.put(operator("ann"), plan::plan_groups(&world.state, 1, 3).unwrap()).unwrap();
+    world.settle();
+
+    // Nothing is given up for a demand that nobody can meet.
+    world.act(demand(true)).unwrap();
+    let before = world.map().clone();
+    world.settle();
+    assert_eq!(*world.map(), before);
+    for machine in [4, 5, 6].map(Machine) {
+        world.ask(OperatorRequest::AllowEk { ek: machine.ek(), role: NodeRole::Node }).unwrap();
+        let joining = machine.joining(NodeRole::Node, None);
+        let joining = crate::Joining { class: TpmClass::Hardware, ..joining };
+        world.act(Act::Join(Box::new(joining))).unwrap();
+    }
+    world.settle();
+    let on: BTreeSet<_> = world.map().group(ONE).unwrap().voters().map(|voter| voter.node).collect();
+    assert_eq!(on, [4, 5, 6].map(|machine| Machine(machine).node()).into());
 }
