@@ -67,7 +67,7 @@ impl Digests {
                 self.taken.iter().filter(|(place, _)| place.0 == group.group && !self.old.contains(place));
             for ((_, mark), said) in new {
                 let of: Vec<_> = nodes.iter().filter_map(|node| said.get(node)).collect();
-                if of.windows(2).any(|pair| pair[0] != pair[1]) {
+                if of.windows(2).any(|pair| matches!(pair, [one, other] if one != other)) {
                     bail!("replicas of group {} differ at {mark}: {said:?}", group.group);
                 }
                 compared |= of.len() == nodes.len();
