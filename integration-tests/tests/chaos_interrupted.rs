@@ -68,7 +68,8 @@ fn an_interrupted_run_leaves_no_process_and_no_network() {
             panic!("{error:#}: {:?}", processes_of(&folder))
         });
         assert_eq!(ended.code(), Some(130));
-        let gone = || Ok((processes_of(&folder).is_empty() && networks_of(run.id()).is_empty()).then_some(()));
+        let gone =
+            || Ok((processes_of(&folder).is_empty() && networks_of(run.id()).is_empty()).then_some(()));
         wait::until(Duration::from_secs(5), "the end of everything", gone)
             .unwrap_or_else(|_| panic!("{:?} {:?}", processes_of(&folder), networks_of(run.id())));
     }

@@ -17,11 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use holdfast_files_api::v1::{StatRequest, files_client::FilesClient};
 use holdfast_integration_tests::{
     cluster::{Account, Cluster},
     wait,
 };
-use holdfast_proto::registry::v1::NodeStanding;
+use holdfast_proto::{module::v1::Route, registry::v1::NodeStanding};
 use holdfast_store::{Batch, Engine as _, KeyRange, ScanLimit, SledEngine, engine::SledOptions};
 use tempfile::{TempDir, tempdir};
 
@@ -57,6 +58,39 @@ impl World {
             self.ann.holdfast().ok(["files", "put", file.to_str().unwrap(), "--as", &name]).unwrap();
             self.put.push((name, content));
         }
+    }
+
+    /// Puts something else under the name of the small file.
+    fn put_again(&mut self, name: &str) {
+        let (name, content) = (format!("{name}-{}", LENGTHS[0]), vec![77; LENGTHS[0]]);
+        let file = self.dir.path().join("file");
+        fs::write(&file, &content).unwrap();
+        self.ann.holdfast().ok(["files", "put", file.to_str().unwrap(), "--as", &name]).unwrap();
+        self.put.retain(|(put, _)| *put != name);
+        self.put.push((name, content));
+    }
+
+    /// The id of the replica that votes on a node, while all is well.
+    fn replica_on(&self, node: usize) -> anyhow::Result<Option<u64>> {
+        let (node, rows) = (self.cluster.id_at(node)?, self.cluster.replicas()?);
+        let here = rows.iter().flat_map(|row| &row.replicas).find(|replica| replica.node_id == node);
+        let ready = rows.iter().all(|row| row.state == "ready");
+        Ok(here.filter(|replica| ready && replica.state == "voter").map(|replica| replica.replica_id))
+    }
+
+    /// Whether a node answers a read, however stale.
+    fn answers(&self, node: usize) -> bool {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let client = self.cluster.client(&self.ann, Duration::from_secs(20)).unwrap();
+        runtime.block_on(async {
+            let at = client.resolve().await.unwrap();
+            let (map_epoch, group) = (at.epoch.0, at.group.0);
+            let route = Route { map_epoch, group, max_staleness_ms: 600_000, ..Route::default() };
+            let mut files = FilesClient::new(self.cluster.dial(&self.ann, node).await.unwrap());
+            let name = format!("secret-{}", LENGTHS[0]).into();
+            files.stat(StatRequest { route: Some(route), name }).await.is_ok()
+        })
     }
 
     /// Reads everything back.
@@ -174,6 +208,12 @@ fn rows(store: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     rows
 }
 
+fn write(store: &Path, batch: Batch) {
+    let engine = SledEngine::open(store, &SledOptions::default()).unwrap();
+    engine.write(batch).unwrap();
+    engine.barrier().unwrap();
+}
+
 #[test]
 fn an_old_copy_of_one_record_is_found_and_its_replica_replaced() {
     let mut world = World::new();
@@ -182,13 +222,7 @@ fn an_old_copy_of_one_record_is_found_and_its_replica_replaced() {
     world.cluster.node(1).unwrap().stop().unwrap();
     let before = rows(&state(&world));
     world.cluster.node(1).unwrap().start_and_wait().unwrap();
-    // The same name again: the record has a newer version.
-    let (name, content) = (format!("secret-{}", LENGTHS[0]), vec![77; LENGTHS[0]]);
-    let file = world.dir.path().join("file");
-    fs::write(&file, &content).unwrap();
-    world.ann.holdfast().ok(["files", "put", file.to_str().unwrap(), "--as", &name]).unwrap();
-    world.put.retain(|(put, _)| *put != name);
-    world.put.push((name, content));
+    world.put_again("secret");
     thread::sleep(Duration::from_secs(2));
     world.cluster.node(1).unwrap().stop().unwrap();
     let after = rows(&state(&world));
@@ -198,26 +232,72 @@ fn an_old_copy_of_one_record_is_found_and_its_replica_replaced() {
     };
     let old: Vec<_> = before.iter().filter(is_old).collect();
     assert_eq!(old.len(), 1, "the record of the small file");
-    {
-        let engine = SledEngine::open(&state(&world), &SledOptions::default()).unwrap();
-        let mut batch = Batch::new();
-        old.iter().for_each(|(key, value)| batch.put(key.to_vec(), value.to_vec()));
-        engine.write(batch).unwrap();
-        engine.barrier().unwrap();
-    }
-    let node = world.cluster.id_at(1).unwrap();
-    let replica = |world: &World| {
-        let rows = world.cluster.replicas()?;
-        let here = rows.iter().flat_map(|row| &row.replicas).find(|replica| replica.node_id == node);
-        let ready = rows.iter().all(|row| row.state == "ready");
-        anyhow::Ok(here.filter(|replica| ready && replica.state == "voter").map(|replica| replica.replica_id))
-    };
-    let first = replica(&world).unwrap().unwrap();
+    let mut batch = Batch::new();
+    old.iter().for_each(|(key, value)| batch.put(key.to_vec(), value.to_vec()));
+    write(&state(&world), batch);
+    let first = world.replica_on(1).unwrap().unwrap();
     world.cluster.node(1).unwrap().start_and_wait().unwrap();
     wait::until(Duration::from_secs(120), "another replica on the node", || {
-        Ok(replica(&world)?.filter(|now| *now != first))
+        Ok(world.replica_on(1)?.filter(|now| *now != first))
     })
     .unwrap();
     world.put("after");
     world.check();
+}
+
+/// Where the number of a row's table is in its key, behind "G", group and incarnation.
+const TABLE: usize = 13;
+/// Numbers below are consensus' own rows: what was applied, and by whom.
+const FIRST: u8 = 2;
+
+#[test]
+fn a_replica_that_differs_from_the_others_serves_nobody_and_is_replaced() {
+    let mut world = World::new();
+    world.put("secret");
+    for node in &mut world.cluster.nodes {
+        node.stop().unwrap();
+        node.configure("[store]\ncompare_every_s = 1\n").unwrap();
+    }
+    let state = world.cluster.nodes[1].data().join("state");
+    let before = rows(&state);
+    for node in &mut world.cluster.nodes {
+        node.start().unwrap();
+    }
+    for node in &mut world.cluster.nodes {
+        node.wait_listening().unwrap();
+    }
+    world.put_again("secret");
+    let first = wait::until(Duration::from_secs(30), "a group at rest", || world.replica_on(1)).unwrap();
+    thread::sleep(Duration::from_secs(2));
+    assert!(world.answers(1));
+    // All its rows are genuine, agree with each other, and are not what the group agreed on.
+    world.cluster.node(1).unwrap().stop().unwrap();
+    let mut batch = Batch::new();
+    let is_data = |key: &[u8]| key.get(TABLE).is_some_and(|table| *table >= FIRST);
+    for key in rows(&state).into_keys().filter(|key| is_data(key) && !before.contains_key(key)) {
+        batch.delete(key);
+    }
+    before.into_iter().filter(|(key, _)| is_data(key)).for_each(|(key, value)| batch.put(key, value));
+    write(&state, batch);
+    // Nobody can replace it while the registry is away.
+    world.cluster.stop_voters().unwrap();
+    world.cluster.node(1).unwrap().start_and_wait().unwrap();
+    wait::until(Duration::from_secs(30), "a replica that is not believed", || {
+        let log = world.cluster.nodes[1].log_since_start();
+        Ok(log.contains("differ from a majority of the replicas").then_some(()))
+    })
+    .unwrap();
+    assert!(!world.answers(1));
+    assert!(world.answers(0) && world.answers(2));
+    world.check();
+    world.cluster.start_voters().unwrap();
+    wait::until(Duration::from_secs(60), "another replica", || {
+        let now = [0, 1, 2].map(|node| world.replica_on(node));
+        let [Ok(Some(_)), Ok(Some(now)), Ok(Some(_))] = now else { return Ok(None) };
+        Ok((now != first).then_some(()))
+    })
+    .unwrap();
+    world.put("after");
+    world.check();
+    assert!(world.answers(1));
 }

@@ -15,10 +15,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use holdfast_certs::{Dialer, ExpectedServer, LiveIdentity};
 use holdfast_client::{
     Client, ErrorKind,
-    credential::ClientCredential,
     files::{FileName, Target},
 };
 use holdfast_domain::{NodeId, Reason, Sha256Hash};
@@ -96,16 +94,8 @@ impl World {
         self.cluster.credential_of(&self.ann.context).join("map")
     }
 
-    /// A connection to one node, with the client's certificate.
-    fn channel(&mut self, node: usize) -> Channel {
-        let pin = self.cluster.founded().unwrap().root().unwrap();
-        let credential =
-            ClientCredential::open(&self.cluster.credential_of(&self.ann.context), Some(pin)).unwrap();
-        let identity = LiveIdentity::new(credential.checked_identity().unwrap());
-        let dialer = Dialer::new(credential.trust().live(), Some(identity));
-        let server = &self.cluster.nodes[node];
-        let (expected, address) = (ExpectedServer::Node(self.id(node)), server.address());
-        self.runtime.block_on(async { dialer.connect(&address, &expected).await.unwrap().channel })
+    fn channel(&self, node: usize) -> Channel {
+        self.runtime.block_on(self.cluster.dial(&self.ann, node)).unwrap()
     }
 
     fn id(&self, node: usize) -> NodeId {
@@ -123,7 +113,7 @@ impl World {
         }
     }
 
-    fn put_at(&mut self, node: usize, route: Route, content: &'static str) -> Result<(), Status> {
+    fn put_at(&self, node: usize, route: Route, content: &'static str) -> Result<(), Status> {
         let request = PutSmallRequest {
             route: Some(route),
             name: Bytes::from_static(b"n"),
@@ -134,7 +124,7 @@ impl World {
         self.runtime.block_on(files.put_small(request)).map(drop)
     }
 
-    fn stat_at(&mut self, node: usize, max_staleness_ms: u32) -> Result<u64, Status> {
+    fn stat_at(&self, node: usize, max_staleness_ms: u32) -> Result<u64, Status> {
         let route = Some(Route { max_staleness_ms, ..self.route([9; 16]) });
         let mut files = FilesClient::new(self.channel(node));
         let request = StatRequest { route, name: Bytes::from_static(b"n") };

@@ -7,9 +7,11 @@ use std::{
 };
 
 use anyhow::Context as _;
-use holdfast_client::{Client, config};
+use holdfast_certs::{Dialer, ExpectedServer, LiveIdentity};
+use holdfast_client::{Client, config, credential::ClientCredential};
 use holdfast_domain::AccountId;
 use serde_json::Value;
+use tonic::transport::Channel;
 
 use super::Cluster;
 use crate::cli::Program;
@@ -62,6 +64,20 @@ impl Cluster {
         let context = file.contexts().iter().find(|(name, _)| name.as_str() == account.context);
         let (_, context) = context.with_context(|| format!("no context {}", account.context))?;
         Ok(Client::open_offline(context, patience)?)
+    }
+
+    /// A connection to one node, with the account's certificate.
+    ///
+    /// # Errors
+    /// There is no such node, or it does not answer.
+    pub async fn dial(&self, account: &Account, node: usize) -> anyhow::Result<Channel> {
+        let pin = self.founded()?.root()?;
+        let credential = ClientCredential::open(&self.credential_of(&account.context), Some(pin))?;
+        let identity = LiveIdentity::new(credential.checked_identity()?);
+        let dialer = Dialer::new(credential.trust().live(), Some(identity));
+        let server = self.nodes.get(node).context("no such node")?;
+        let id = server.node.as_deref().context("it has not joined")?.parse()?;
+        Ok(dialer.connect(&server.address(), &ExpectedServer::Node(id)).await?.channel)
     }
 
     /// Where the cluster is and where a context's key goes, for commands that make a key.
