@@ -33,9 +33,7 @@ pub(crate) async fn handle(
             return propose(replica, &commands).await;
         }
         Request::ReadIndex => Response::ReadIndex(replica.read_index_as_leader().await),
-        Request::Floor => {
-            Response::Floor { acknowledged: replica.floors().of(from), held: replica.held() }
-        }
+        Request::Floor => Response::Floor { acknowledged: replica.floors().of(from), held: replica.held() },
         Request::CanLead => Response::CanLead(replica.can_lead()),
         Request::Sleep { vote, last } => {
             Response::Asleep(replica.agree_to_sleep(from, vote.into(), last.into()).await)
