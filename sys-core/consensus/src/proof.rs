@@ -5,7 +5,7 @@
 //! timeouts, once those that told make a majority together with it. Whatever was acknowledged that none of these knows of must have
 //! been acknowledged within the last heartbeat, or while all of them were cut off.
 //!
-//! One voice is enough to keep a replica out and not enough to condemn it: [`testimony`] has the rule. A replica that holds nothing at all
+//! One voice is enough to keep a replica out and not enough to condemn it: [`crate::testimony`] has the rule. A replica that holds nothing at all
 //! has nothing to lose, and believes the first that says it had.
 //!
 //! A replica that held a vote before takes part no earlier than the shortest election timeout after its start: it forgot which

@@ -11,7 +11,9 @@ mod stopping;
 
 pub use assemble::{Builder, PlatformServer, StartError};
 pub use health::Health;
-pub(crate) use routes::{ResponseFuture, Routes};
+pub(crate) use routes::ResponseFuture;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use routes::Routes;
 pub use run::ServeError;
 pub use stopping::Stopping;
 
