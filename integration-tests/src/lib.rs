@@ -22,6 +22,7 @@ pub mod ports;
 pub mod process;
 pub mod recorder;
 pub mod report;
+pub mod rows;
 pub mod steps;
 pub mod tpm;
 pub mod wait;

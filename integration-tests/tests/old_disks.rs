@@ -8,13 +8,12 @@
     reason = "a test file: its helpers may end the test"
 )]
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use holdfast_integration_tests::{
     cluster::{Account, Cluster},
-    wait,
+    rows, wait,
 };
-use holdfast_store::{Batch, Engine as _, KeyRange, ScanLimit, SledEngine, engine::SledOptions};
 use tempfile::{TempDir, tempdir};
 
 const LENGTH: usize = 9_000;
@@ -91,41 +90,17 @@ fn a_lone_replica_of_a_disk_that_was_put_back_serves_nobody_though_the_registry_
     refused(&cluster, &ann, "rolled back");
 }
 
-/// Every row of a store that nobody uses.
-fn rows(store: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let engine = SledEngine::open(store, &SledOptions::default()).unwrap();
-    let (mut rows, mut rest) = (BTreeMap::new(), Some(KeyRange::all()));
-    while let Some(range) = rest {
-        let page = engine.scan(&range, ScanLimit::MAX).unwrap();
-        rows.extend(page.rows.into_iter().map(|row| (row.key.to_vec(), row.value.to_vec())));
-        rest = page.next.map(|next| range.starting_at(next));
-    }
-    rows
-}
-
 #[test]
 fn a_lone_replica_with_an_old_copy_of_one_record_serves_nobody() {
     let (dir, mut cluster, ann) = world();
     put(&dir, &ann, 1);
     let state = cluster.node(0).unwrap().data().join("state");
     cluster.node(0).unwrap().stop().unwrap();
-    let before = rows(&state);
+    let before = rows::read(&state).unwrap();
     cluster.node(0).unwrap().start_and_wait().unwrap();
     put(&dir, &ann, 2);
     cluster.node(0).unwrap().stop().unwrap();
-    let after = rows(&state);
-    let is_old = |(key, value): &(&Vec<u8>, &Vec<u8>)| {
-        value.len() > LENGTH && after.get(*key).is_some_and(|now| now != *value)
-    };
-    let old: Vec<_> = before.iter().filter(is_old).collect();
-    assert_eq!(old.len(), 1, "the record of the file");
-    {
-        let engine = SledEngine::open(&state, &SledOptions::default()).unwrap();
-        let mut batch = Batch::new();
-        old.iter().for_each(|(key, value)| batch.put(key.to_vec(), value.to_vec()));
-        engine.write(batch).unwrap();
-        engine.barrier().unwrap();
-    }
+    assert_eq!(rows::put_back(&state, &before, LENGTH).unwrap(), 1, "the record of the file");
     cluster.node(0).unwrap().start_and_wait().unwrap();
     refused(&cluster, &ann, "digests");
 }

@@ -9,9 +9,7 @@
 )]
 
 use std::{
-    collections::BTreeMap,
     fs,
-    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -20,10 +18,10 @@ use std::{
 use holdfast_files_api::v1::{StatRequest, files_client::FilesClient};
 use holdfast_integration_tests::{
     cluster::{Account, Cluster},
-    wait,
+    rows, wait,
 };
 use holdfast_proto::{module::v1::Route, registry::v1::NodeStanding};
-use holdfast_store::{Batch, Engine as _, KeyRange, ScanLimit, SledEngine, engine::SledOptions};
+use holdfast_store::Batch;
 use tempfile::{TempDir, tempdir};
 
 /// A file of this length is stored in the group itself, and one of this in chunks beside it.
@@ -196,45 +194,23 @@ fn a_rolling_restart_under_load_fails_no_call() {
     world.check();
 }
 
-/// Every row of a store that nobody uses.
-fn rows(store: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let engine = SledEngine::open(store, &SledOptions::default()).unwrap();
-    let (mut rows, mut rest) = (BTreeMap::new(), Some(KeyRange::all()));
-    while let Some(range) = rest {
-        let page = engine.scan(&range, ScanLimit::MAX).unwrap();
-        rows.extend(page.rows.into_iter().map(|row| (row.key.to_vec(), row.value.to_vec())));
-        rest = page.next.map(|next| range.starting_at(next));
-    }
-    rows
-}
-
-fn write(store: &Path, batch: Batch) {
-    let engine = SledEngine::open(store, &SledOptions::default()).unwrap();
-    engine.write(batch).unwrap();
-    engine.barrier().unwrap();
-}
-
 #[test]
 fn an_old_copy_of_one_record_is_found_and_its_replica_replaced() {
     let mut world = World::new();
     world.put("secret");
     let state = |world: &World| world.cluster.nodes[1].data().join("state");
     world.cluster.node(1).unwrap().stop().unwrap();
-    let before = rows(&state(&world));
+    let before = rows::read(&state(&world)).unwrap();
     world.cluster.node(1).unwrap().start_and_wait().unwrap();
     world.put_again("secret");
     thread::sleep(Duration::from_secs(2));
     world.cluster.node(1).unwrap().stop().unwrap();
-    let after = rows(&state(&world));
     // The record itself is the one large row that changed.
-    let is_old = |(key, value): &(&Vec<u8>, &Vec<u8>)| {
-        value.len() > LENGTHS[0] && after.get(*key).is_some_and(|now| now != *value)
-    };
-    let old: Vec<_> = before.iter().filter(is_old).collect();
-    assert_eq!(old.len(), 1, "the record of the small file");
-    let mut batch = Batch::new();
-    old.iter().for_each(|(key, value)| batch.put(key.to_vec(), value.to_vec()));
-    write(&state(&world), batch);
+    assert_eq!(
+        rows::put_back(&state(&world), &before, LENGTHS[0]).unwrap(),
+        1,
+        "the record of the small file"
+    );
     let first = world.replica_on(1).unwrap().unwrap();
     world.cluster.node(1).unwrap().start_and_wait().unwrap();
     wait::until(Duration::from_secs(120), "another replica on the node", || {
@@ -259,7 +235,7 @@ fn a_replica_that_differs_from_the_others_serves_nobody_and_is_replaced() {
         node.configure("[store]\ncompare_every_s = 1\n").unwrap();
     }
     let state = world.cluster.nodes[1].data().join("state");
-    let before = rows(&state);
+    let before = rows::read(&state).unwrap();
     for node in &mut world.cluster.nodes {
         node.start().unwrap();
     }
@@ -274,11 +250,12 @@ fn a_replica_that_differs_from_the_others_serves_nobody_and_is_replaced() {
     world.cluster.node(1).unwrap().stop().unwrap();
     let mut batch = Batch::new();
     let is_data = |key: &[u8]| key.get(TABLE).is_some_and(|table| *table >= FIRST);
-    for key in rows(&state).into_keys().filter(|key| is_data(key) && !before.contains_key(key)) {
+    for key in rows::read(&state).unwrap().into_keys().filter(|key| is_data(key) && !before.contains_key(key))
+    {
         batch.delete(key);
     }
     before.into_iter().filter(|(key, _)| is_data(key)).for_each(|(key, value)| batch.put(key, value));
-    write(&state, batch);
+    rows::write(&state, batch).unwrap();
     // Nobody can replace it while the registry is away.
     world.cluster.stop_voters().unwrap();
     world.cluster.node(1).unwrap().start_and_wait().unwrap();

@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{ModuleServer, proxy::Proxy};
-use crate::server::ResponseFuture;
+use crate::guard::ResponseFuture;
 
 /// Proxies by service.
 #[derive(Clone, Default)]

@@ -11,7 +11,6 @@ mod stopping;
 
 pub use assemble::{Builder, PlatformServer, StartError};
 pub use health::Health;
-pub(crate) use routes::ResponseFuture;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use routes::Routes;
 pub use run::ServeError;

@@ -5,7 +5,6 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,8 +13,7 @@ use http::{Request, Response};
 use tonic::{Status, body::Body, server::NamedService};
 use tower_service::Service;
 
-/// What a call comes to.
-pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+use crate::guard::ResponseFuture;
 
 /// Services being collected.
 #[derive(Default)]
@@ -26,7 +24,7 @@ pub(super) struct Mounts(BTreeMap<&'static str, Box<dyn Mounted>>);
 pub(crate) struct Routes(Arc<Mounts>);
 
 /// A service that each call takes a clone of.
-trait Mounted: Send + Sync {
+pub(super) trait Mounted: Send + Sync {
     fn answer(&self, request: Request<Body>) -> ResponseFuture;
 }
 
@@ -46,16 +44,7 @@ where
 
 impl Mounts {
     /// Adds a service under its name.
-    pub(super) fn add<S>(&mut self, service: S)
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
-    {
+    pub(super) fn add<S: Mounted + NamedService + 'static>(&mut self, service: S) {
         self.0.insert(S::NAME, Box::new(service));
     }
 

@@ -22,9 +22,6 @@ pub(super) fn full_page(
     let mut rest = range.clone();
     loop {
         let mut page = scan(&rest)?;
-        if rest.is_empty() {
-            return Ok(page);
-        }
         for layer in layers {
             page = merge(page, layer, &rest, limit);
         }

@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -17,28 +17,27 @@ const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Pause after the engine below took nothing.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-pub(super) struct Flusher(Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>);
+pub(super) struct Flusher(Option<(SyncSender<()>, JoinHandle<()>)>);
 
 impl Flusher {
     pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
         let (wake, woken) = sync_channel(1);
         let run = move || run(&shared, &woken);
         let thread = std::thread::Builder::new().name("rows-down".into()).spawn(run)?;
-        Ok(Self(Mutex::new(Some((wake, thread)))))
+        Ok(Self(Some((wake, thread))))
     }
 
     /// There is something to carry.
     pub(super) fn wake(&self) {
-        if let Some((wake, _)) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some((wake, _)) = &self.0 {
             // One that was not heard yet says the same.
             let _ = wake.try_send(());
         }
     }
 
     /// Ends the thread; what waits stays.
-    pub(super) fn stop(&self) {
-        let stopped = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((wake, thread)) = stopped {
+    pub(super) fn stop(&mut self) {
+        if let Some((wake, thread)) = self.0.take() {
             drop(wake);
             // One that panicked has nothing left to do either.
             let _ = thread.join();
