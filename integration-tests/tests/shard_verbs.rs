@@ -163,7 +163,9 @@ fn moves_of_replicas_and_of_slots_are_given_up() {
     let second = split["to"].to_string();
     wait::until(PATIENCE, "slots that move", || {
         let moves = cluster.holdfast().json(["shard", "show", "1"])?["slot_moves"].clone();
-        Ok(moves.as_array().is_some_and(|moves| !moves.is_empty()).then_some(()))
+        // It waits for its group first.
+        let begun = |moves: &Vec<Value>| moves.iter().any(|of| of["since"].is_u64());
+        Ok(moves.as_array().is_some_and(begun).then_some(()))
     })
     .unwrap();
     let [first, again] = twice(&cluster, ["shard", "give-up", "1", "--wait"]);

@@ -216,7 +216,7 @@ fn slots_whose_move_is_given_up_stay_or_go_and_serve() {
     for round in 0..4u64 {
         let to = world.cluster.split(world.group).unwrap();
         // The new group is founded first; then rows move.
-        let moving = || !world.cluster.slots().unwrap().slot_moves.is_empty();
+        let moving = || world.cluster.slots().unwrap().slot_moves.iter().any(|row| row.since > 0);
         while !moving() {
             sleep(Duration::from_millis(20));
         }

@@ -55,7 +55,7 @@ impl Cluster {
         reply.context("listing groups")
     }
 
-    /// Waits until no slots move and the groups are as wanted.
+    /// Waits until no slots move or wait to, and the groups are as wanted.
     ///
     /// # Errors
     /// It does not come to that.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdfast_domain::{
-    BanSubject, GroupDescriptor, KeySubject, ReplicaDescriptor, ReplicaState, Slot, SlotMove, TpmClass,
+    BanSubject, GroupDescriptor, GroupId, KeySubject, ReplicaDescriptor, ReplicaState, Slot, SlotMove,
+    TpmClass,
 };
 use holdfast_proto::registry::v1::{
     AuditEvent, GroupRow, ListGroupsReply, ListNodesReply, ListPendingReply, NodeRow, PendingRow, ReplicaRow,
@@ -74,9 +75,10 @@ pub(super) fn pending(state: &State) -> ListPendingReply {
 pub(super) fn shards(core: &Core) -> ListGroupsReply {
     let (state, now) = (core.state(), Instant::now());
     let Some((_, map)) = state.map() else { return ListGroupsReply::default() };
+    let begun = map.moves.iter().map(|slot_move| slot_move_row(core, slot_move));
     ListGroupsReply {
         groups: map.groups.iter().map(|group| group_row(core, &state, group, now)).collect(),
-        slot_moves: map.moves.iter().map(|slot_move| slot_move_row(core, slot_move)).collect(),
+        slot_moves: begun.chain(state.waiting_splits().map(waiting_row)).collect(),
     }
 }
 
@@ -170,6 +172,11 @@ fn slot_move_row(core: &Core, slot_move: &SlotMove) -> SlotMoveRow {
         rows_expected,
         behind,
     }
+}
+
+/// Somebody who asks for a split and looks at once must not take it for one that was given up.
+fn waiting_row((from, to, slots): (GroupId, GroupId, &[(Slot, Slot)])) -> SlotMoveRow {
+    SlotMoveRow { from: from.0, to: to.0, slots: slots.iter().map(range).collect(), ..SlotMoveRow::default() }
 }
 
 fn range((first, last): &(Slot, Slot)) -> SlotRange {

@@ -2,7 +2,7 @@
 
 use holdfast_domain::{
     BanSubject, ClientId, Genesis, GroupDescriptor, GroupId, InvitePublic, KeyGeneration, NodeId, NodeRole,
-    OperatorKey, OperatorName, PcrApproval, PendingId, PolicyEpoch, ReplicaState, ShardMap, Signed,
+    OperatorKey, OperatorName, PcrApproval, PendingId, PolicyEpoch, ReplicaState, ShardMap, Signed, Slot,
     TicketPublic, UnixMs,
 };
 
@@ -202,6 +202,11 @@ impl State {
     /// The group that a group's slots are going to.
     pub fn split_target(&self, from: GroupId) -> Option<GroupId> {
         crate::plan::split_target(self, from)
+    }
+
+    /// Splits that begin once their new group has all its replicas: who gets what of whom. Every other move of slots is in the map.
+    pub fn waiting_splits(&self) -> impl Iterator<Item = (GroupId, GroupId, &[(Slot, Slot)])> {
+        self.shards.splits.iter().map(|(to, (from, slots))| (*from, *to, slots.as_slice()))
     }
 
     /// How far a group of the map is.

@@ -25,7 +25,7 @@ pub(super) fn settled(shards: &Shards, groups: &[GroupId]) -> Far {
 pub(super) fn moved(shards: &Shards, id: GroupId, from: Option<NodeId>, target: NodeId) -> Far {
     let Some(row) = group(shards, id) else { return Far::Ended(format!("group {id} is no more")) };
     let there = row.on(target).is_some();
-    let gone = from.is_none_or(|from| row.on(from).is_none());
+    let gone = from.is_none_or(|from| from == target || row.on(from).is_none());
     match (is_settled(row), there && gone) {
         (true, true) => Far::Done,
         (true, false) if !there => Far::Ended(format!("the move of group {id} was given up")),
@@ -33,22 +33,28 @@ pub(super) fn moved(shards: &Shards, id: GroupId, from: Option<NodeId>, target: 
     }
 }
 
-/// Slots of a group are with another one.
-pub(super) fn slots_moved(shards: &Shards, from: GroupId, to: GroupId) -> Far {
-    if let Some(row) = slot_move(shards, from) {
-        return Far::Going(copied(row));
+/// What was planned to even the cluster out: `left` of it has yet to begin, as only some moves go on at a time.
+pub(super) fn evened_out(shards: &Shards, groups: &[GroupId], left: usize) -> Far {
+    match settled(shards, groups) {
+        Far::Done if left > 0 => Far::Going(format!("{left} more replicas to move")),
+        far => far,
     }
-    match group(shards, to) {
-        Some(row) if row.slots > 0 => Far::Done,
+}
+
+/// Slots of a group are with another one. The move is listed from the moment that it was asked for until it ended.
+pub(super) fn slots_moved(shards: &Shards, from: GroupId, to: GroupId) -> Far {
+    match (slot_move(shards, from, to), group(shards, to)) {
         // Its replicas are made first.
-        Some(row) if !is_settled(row) => Far::Going(going(row)),
-        Some(_) | None => Far::Ended(format!("the split of group {from} was given up")),
+        (Some(SlotMoveRow { since: None, .. }), Some(row)) if !is_settled(row) => Far::Going(going(row)),
+        (Some(row), _) => Far::Going(copied(row)),
+        (None, Some(row)) if row.slots > 0 => Far::Done,
+        (None, _) => Far::Ended(format!("the split of group {from} was given up")),
     }
 }
 
 /// A group is no more, and its slots are with another one.
 pub(super) fn merged(shards: &Shards, from: GroupId, into: GroupId) -> Far {
-    match (group(shards, from), slot_move(shards, from)) {
+    match (group(shards, from), slot_move(shards, from, into)) {
         (None, _) => Far::Done,
         (Some(_), Some(row)) => Far::Going(copied(row)),
         (Some(row), None) if row.slots == 0 => Far::Going(format!("group {from} is empty and being dropped")),
@@ -58,15 +64,16 @@ pub(super) fn merged(shards: &Shards, from: GroupId, into: GroupId) -> Far {
 
 /// Nothing leaves the group.
 pub(super) fn no_slots_move(shards: &Shards, from: GroupId) -> Far {
-    slot_move(shards, from).map_or(Far::Done, |row| Far::Going(copied(row)))
+    let row = shards.slot_moves.iter().find(|row| row.from == from);
+    row.map_or(Far::Done, |row| Far::Going(copied(row)))
 }
 
 fn group(shards: &Shards, id: GroupId) -> Option<&GroupRow> {
     shards.groups.iter().find(|row| row.group == id)
 }
 
-fn slot_move(shards: &Shards, from: GroupId) -> Option<&SlotMoveRow> {
-    shards.slot_moves.iter().find(|row| row.from == from)
+fn slot_move(shards: &Shards, from: GroupId, to: GroupId) -> Option<&SlotMoveRow> {
+    shards.slot_moves.iter().find(|row| (row.from, row.to) == (from, to))
 }
 
 /// All replicas vote, and there are as many as there are to be.
@@ -107,7 +114,10 @@ fn copying(row: &GroupRow, learner: &ReplicaRow) -> String {
 
 /// How far slots are on their way.
 pub(super) fn copied(row: &SlotMoveRow) -> String {
-    let SlotMoveRow { rows, rows_expected, behind, give_up, .. } = row;
+    let SlotMoveRow { since, to, rows, rows_expected, behind, give_up, .. } = row;
+    if since.is_none() {
+        return format!("waiting for all replicas of group {to}");
+    }
     let mut text = format!("{} ({rows} of {rows_expected} rows)", percent(*rows, *rows_expected));
     if *behind > 0 {
         text.push_str(&format!(", {behind} changed since"));
@@ -170,7 +180,7 @@ mod tests {
 
     fn slot_move() -> SlotMoveRow {
         SlotMoveRow {
-            since: MapEpoch(3),
+            since: Some(MapEpoch(3)),
             from: GroupId(1),
             to: GroupId(2),
             slots: vec![],
@@ -189,7 +199,11 @@ mod tests {
         assert!(text.contains("25 %") && text.contains("1.0 KiB of 4.0 KiB"), "{text}");
         assert!(matches!(far(vec![replica(1, "leaving", 1), replica(2, "voter", 1)]), Far::Going(_)));
         assert_eq!(far(vec![replica(2, "voter", 1)]), Far::Done);
-        assert!(matches!(far(vec![old]), Far::Ended(_)), "cancelled by somebody");
+        assert!(matches!(far(vec![old.clone()]), Far::Ended(_)), "cancelled by somebody");
+        let giving_up = vec![old.clone(), replica(2, "leaving", 1)];
+        assert!(matches!(far(giving_up), Far::Going(_)));
+        let nowhere = moved(&shards(vec![row(1, 9, vec![old])]), GroupId(1), Some(node(1)), node(1));
+        assert_eq!(nowhere, Far::Done, "it was there all the time");
     }
 
     #[test]
@@ -197,13 +211,24 @@ mod tests {
         let (first, ready) = (row(1, 9, vec![replica(1, "voter", 1)]), replica(2, "voter", 1));
         let far = |shards| slots_moved(&shards, GroupId(1), GroupId(2));
         let founding = row(2, 0, vec![replica(2, "founding", 0)]);
-        assert!(matches!(far(shards(vec![first.clone(), founding])), Far::Going(_)));
         let empty = row(2, 0, vec![ready.clone()]);
+        let waiting = SlotMoveRow { since: None, rows: 0, rows_expected: 0, behind: 0, ..slot_move() };
+        for (second, words) in [(&founding, "makes its key"), (&empty, "all replicas of group 2")] {
+            let groups = vec![first.clone(), second.clone()];
+            let Far::Going(text) = far(Shards { groups: groups.clone(), slot_moves: vec![waiting.clone()] })
+            else {
+                panic!("it has not begun")
+            };
+            assert!(text.contains(words), "{text}");
+            assert!(matches!(far(shards(groups)), Far::Ended(_)), "given up before it began");
+        }
         let going = Shards { groups: vec![first.clone(), empty.clone()], slot_moves: vec![slot_move()] };
         let Far::Going(text) = far(going) else { panic!() };
         assert!(text.contains("25 %") && text.contains("4 changed since"), "{text}");
         assert_eq!(far(shards(vec![first.clone(), row(2, 4, vec![ready])])), Far::Done);
-        assert!(matches!(far(shards(vec![first, empty])), Far::Ended(_)));
+        let elsewhere = SlotMoveRow { to: GroupId(3), ..slot_move() };
+        let elsewhere = Shards { groups: vec![first, empty], slot_moves: vec![elsewhere] };
+        assert!(matches!(far(elsewhere), Far::Ended(_)), "another move of the group's slots");
     }
 
     #[test]
@@ -211,8 +236,29 @@ mod tests {
         let far = |groups| merged(&shards(groups), GroupId(1), GroupId(2));
         let voter = vec![replica(1, "voter", 1)];
         assert!(matches!(far(vec![row(1, 0, voter.clone())]), Far::Going(_)));
-        assert!(matches!(far(vec![row(1, 7, voter)]), Far::Ended(_)));
+        assert!(matches!(far(vec![row(1, 7, voter.clone())]), Far::Ended(_)));
         assert_eq!(far(vec![]), Far::Done);
+        let going = Shards { groups: vec![row(1, 7, voter)], slot_moves: vec![slot_move()] };
+        assert!(matches!(merged(&going, GroupId(1), GroupId(2)), Far::Going(_)));
+        assert!(matches!(merged(&going, GroupId(1), GroupId(3)), Far::Ended(_)), "it goes elsewhere now");
+    }
+
+    #[test]
+    fn what_is_given_up_is_over_when_nothing_is_listed_and_not_before() {
+        let far = |slot_moves| no_slots_move(&Shards { groups: vec![], slot_moves }, GroupId(1));
+        let giving_up = SlotMoveRow { give_up: true, ..slot_move() };
+        for open in [SlotMoveRow { since: None, ..slot_move() }, giving_up] {
+            assert!(matches!(far(vec![open]), Far::Going(_)));
+        }
+        assert_eq!(far(vec![]), Far::Done);
+        assert_eq!(far(vec![SlotMoveRow { from: GroupId(4), ..slot_move() }]), Far::Done);
+    }
+
+    #[test]
+    fn what_has_yet_to_begin_to_move_is_not_evened_out() {
+        let quiet = shards(vec![row(1, 9, vec![replica(1, "voter", 1)])]);
+        assert!(matches!(evened_out(&quiet, &[GroupId(1)], 2), Far::Going(text) if text.contains('2')));
+        assert_eq!(evened_out(&quiet, &[GroupId(1)], 0), Far::Done);
     }
 
     #[test]

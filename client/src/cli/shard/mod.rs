@@ -12,7 +12,7 @@ use super::{
     failure::Failure,
     node::{node_of, takes_replicas},
     output::remark,
-    wait::Wait,
+    wait::{Far, Wait},
 };
 use crate::{
     Operator,
@@ -239,7 +239,15 @@ async fn rebalance(app: &App, operator: &Operator, dry_run: bool, wait: &Wait) -
     let moves = operator.rebalance(dry_run).await?;
     if !dry_run {
         let groups: Vec<_> = moves.iter().map(|planned| planned.group).collect();
-        let look = async || Ok(done::settled(&operator.shards().await?, &groups));
+        let look = async || {
+            let settled = done::settled(&operator.shards().await?, &groups);
+            if settled != Far::Done {
+                return Ok(settled);
+            }
+            let left = operator.rebalance(true).await?.len();
+            // What began just now is not in what is left.
+            Ok(done::evened_out(&operator.shards().await?, &groups, left))
+        };
         wait.until("rebalancing", look).await?;
     }
     let line = |planned: &PlannedMove| {

@@ -173,7 +173,7 @@ fn replica_json(row: &ReplicaRow) -> Value {
 fn slot_move_json(row: &SlotMoveRow) -> Value {
     let SlotMoveRow { since, from, to, slots, give_up, rows, rows_expected, behind } = row;
     json!({
-        "since": since.0, "from": from.0, "to": to.0, "slots": ranges_json(slots), "give_up": give_up, "rows": rows,
+        "since": since.map(|since| since.0), "from": from.0, "to": to.0, "slots": ranges_json(slots), "give_up": give_up, "rows": rows,
         "rows_expected": rows_expected, "behind": behind,
     })
 }

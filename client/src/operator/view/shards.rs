@@ -79,11 +79,11 @@ pub struct ReplicaRow {
     pub replaces: Option<ReplicaId>,
 }
 
-/// Slots on their way to another group.
+/// Slots on their way to another group, or waiting for it to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotMoveRow {
-    /// Its id: the epoch of the map that it began with.
-    pub since: MapEpoch,
+    /// Its id: the epoch of the map that it began with. `None` while it waits for its new group to have all its replicas.
+    pub since: Option<MapEpoch>,
     /// The group that has them.
     pub from: GroupId,
     /// The group that is to have them.
@@ -214,7 +214,7 @@ impl SlotMoveRow {
     fn read(row: pb::SlotMoveRow, action: &str) -> Result<Self, Error> {
         let pb::SlotMoveRow { since, from, to, slots, give_up, rows, rows_expected, behind } = row;
         Ok(Self {
-            since: MapEpoch(since),
+            since: (since > 0).then_some(MapEpoch(since)),
             from: GroupId(from),
             to: GroupId(to),
             slots: ranges(&slots, action)?,

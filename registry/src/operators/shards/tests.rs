@@ -107,7 +107,11 @@ async fn slots_are_ranges_of_slots() {
     assert_eq!(split(9, 3).await.unwrap_err().reason(), Reason::Conflict, "backwards");
     let reply = split(100, 200).await.unwrap();
     assert_eq!((reply.to, split(100, 200).await.unwrap().to), (2, 2));
+    let slots = vec![pb::SlotRange { first: 100, last: 200 }];
+    let waiting = pb::SlotMoveRow { from: 1, to: 2, slots, ..pb::SlotMoveRow::default() };
+    assert_eq!(lists::shards(&world.core).slot_moves, [waiting], "told from the first moment on");
     world.core.give_up_slot_move(&ann(), ONE).await.unwrap();
+    assert_eq!(lists::shards(&world.core).slot_moves, []);
     place(&world.core).await;
     assert_eq!(world.core.state().map().unwrap().1.groups.len(), 1);
     let merge = world.core.merge_groups(&ann(), ONE, ONE).await.unwrap_err();
