@@ -25,6 +25,9 @@ pub const MAX_WAITING_LAYERS: usize = 16;
 /// Memory for rows that were read or written lately.
 pub const ROW_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
+/// Memory for filters of the names that are there: some 20 million rows. With more, absent ones are looked for on the disk.
+pub const MAX_NAME_FILTERS_BYTES: usize = 32 * 1024 * 1024;
+
 /// Most rows that one scan returns, whatever the caller asks for: writers wait for a page.
 pub const MAX_SCAN_ROWS: usize = 8 * 1024;
 

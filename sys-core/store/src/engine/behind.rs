@@ -2,7 +2,7 @@
 //!
 //! A batch need not be durable when it is written (see [`Engine::write`]): the log of whoever writes it is. So an engine may hear of it a
 //! moment later: rows that change often go down once, and hundreds of batches share the cost of one. Rows that were read or written
-//! lately are kept, so that hot rows cost a look-up in memory. Invariants:
+//! lately are kept, so that hot rows cost a look-up in memory, and so do rows that were never written. Invariants:
 //! - what a newer layer says of a row counts before older layers and the engine below;
 //! - a layer goes down as one batch and layers go down in order, so what a crash leaves is all batches up to one of them;
 //! - only admitted batches are taken, with room for all that waits, so that a full disk is met before a write and not after it.
@@ -10,13 +10,17 @@
 mod cache;
 mod flusher;
 mod layers;
+mod learner;
+mod names;
 mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use self::{cache::RowCache, flusher::Flusher, layers::Layers, view::LayeredView};
+use self::{
+    cache::RowCache, flusher::Flusher, layers::Layers, learner::Learner, names::Names, view::LayeredView,
+};
 use super::{Batch, Engine, EngineError, KeyRange, Page, ScanLimit, View, merge::full_page};
 use crate::limits::{MAX_WAITING_LAYERS, ROW_CACHE_BYTES};
 
@@ -24,10 +28,12 @@ use crate::limits::{MAX_WAITING_LAYERS, ROW_CACHE_BYTES};
 pub struct WriteBehind {
     shared: Arc<Shared>,
     flusher: Flusher,
+    learner: Learner,
 }
 
 struct Shared {
     below: Box<dyn Engine>,
+    names: Names,
     layers: RwLock<Layers>,
     cache: RowCache,
     /// Held by the one who carries layers down.
@@ -42,18 +48,21 @@ impl WriteBehind {
     pub fn over(below: impl Engine + 'static) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             below: Box::new(below),
+            names: Names::new(),
             layers: RwLock::default(),
             cache: RowCache::new(ROW_CACHE_BYTES),
             carrying: Mutex::default(),
         });
         let flusher = Flusher::start(Arc::clone(&shared))?;
-        Ok(Self { shared, flusher })
+        let learner = Learner::start(Arc::clone(&shared))?;
+        Ok(Self { shared, flusher, learner })
     }
 }
 
 /// What is in memory goes down.
 impl Drop for WriteBehind {
     fn drop(&mut self) {
+        self.learner.stop();
         self.flusher.stop();
         if let Err(error) = self.shared.flush() {
             tracing::warn!(%error, "the newest rows were not written: the next start takes them from the log");
@@ -83,6 +92,11 @@ impl Shared {
         }
     }
 
+    /// Whether nothing says that there is such a row. The layers first: what leaves them was named before.
+    fn is_absent(&self, key: &[u8]) -> bool {
+        self.layers().get(key).is_none() && !self.names.may_have(key)
+    }
+
     /// Carries everything down that was written before.
     fn flush(&self) -> Result<(), EngineError> {
         let last = self.layers_mut().seal();
@@ -94,6 +108,7 @@ impl Shared {
         let _carrying = self.carrying();
         loop {
             let Some(oldest) = self.layers().oldest(last) else { return Ok(()) };
+            self.names.add(oldest.put_names());
             self.below.apply(oldest.batch())?;
             self.layers_mut().drop_oldest();
         }
@@ -102,7 +117,11 @@ impl Shared {
 
 impl Engine for WriteBehind {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.shared.cache.get_or(key, || self.shared.look(key))
+        let shared = &*self.shared;
+        if let Some(row) = shared.cache.get(key) {
+            return Ok(row);
+        }
+        if shared.is_absent(key) { Ok(None) } else { shared.cache.get_or(key, || shared.look(key)) }
     }
 
     fn admit(&self, batch: &Batch) -> Result<(), EngineError> {

@@ -1,4 +1,4 @@
-//! Rows that were read or written lately, absent ones included.
+//! Rows that were read or written lately, deleted ones included.
 
 use bytes::Bytes;
 use quick_cache::{
@@ -32,15 +32,17 @@ impl RowCache {
         Self(Cache::with_weighter(rows, bytes, ByBytes))
     }
 
+    /// `None` when it is not known here.
+    pub(super) fn get(&self, key: &[u8]) -> Option<Option<Bytes>> {
+        self.0.get(key)
+    }
+
     /// A row from here, or else from `look`. A write that comes between the look and its end is what stays.
     pub(super) fn get_or(
         &self,
         key: &[u8],
         look: impl FnOnce() -> Result<Option<Bytes>, EngineError>,
     ) -> Result<Option<Bytes>, EngineError> {
-        if let Some(row) = self.0.get(key) {
-            return Ok(row);
-        }
         match self.0.get_value_or_guard(&Bytes::copy_from_slice(key), None) {
             GuardResult::Value(row) => Ok(row),
             GuardResult::Guard(guard) => {

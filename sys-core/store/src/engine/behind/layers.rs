@@ -30,6 +30,11 @@ impl Layer {
         &self.rows
     }
 
+    /// Names of the rows that it puts.
+    pub(super) fn put_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.rows.iter().filter_map(|(key, value)| value.as_ref().map(|_| &**key))
+    }
+
     /// All of it as one batch.
     pub(super) fn batch(&self) -> Batch {
         let op = |(key, value): (&Bytes, &Option<Bytes>)| match value {
