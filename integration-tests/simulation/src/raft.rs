@@ -202,6 +202,11 @@ impl Replica {
         (self.log.last().map_or(0, |entry| entry.term), self.log.len())
     }
 
+    /// What its disk holds, as its peers would hold it against it: the term that it may have voted in, and the length of its log.
+    pub fn held(&self) -> (u64, usize) {
+        (self.term, self.log.len())
+    }
+
     fn apply(&mut self) {
         while self.applied < self.commit {
             if let Payload::Command(command) = &self.log[self.applied].payload {

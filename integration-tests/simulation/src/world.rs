@@ -97,7 +97,7 @@ struct World {
     dead: BTreeSet<usize>,
     /// Older states of disks.
     images: BTreeMap<usize, BTreeMap<(GroupId, ReplicaId), Replica>>,
-    /// What each replica acknowledged of its log.
+    /// What each replica acknowledged: the term, and how much of its log in that term.
     floors: BTreeMap<ReplicaId, (u64, usize)>,
     commits: BTreeMap<ReplicaId, usize>,
     leading: BTreeSet<ReplicaId>,

@@ -26,7 +26,7 @@ impl Node {
         let key = (descriptor.group, own);
         let state = descriptor.replica(own).map(|replica| replica.state);
         let floor = at.floors.get(&own).copied().unwrap_or_default();
-        let behind = self.replicas.get(&key).map(Replica::last).unwrap_or_default() < floor;
+        let behind = self.replicas.get(&key).map(Replica::held).unwrap_or_default() < floor;
         let trusted = if self.replicas.contains_key(&key) {
             at.rules.old_disk_votes
         } else {

@@ -83,7 +83,7 @@ impl World {
     pub(super) fn is_halved(&self) -> bool {
         let intact = |group: GroupId, id: ReplicaId, node: usize| {
             let floor = self.floors.get(&id).copied().unwrap_or_default();
-            let held = self.nodes[node].replicas.get(&(group, id)).is_some_and(|own| own.last() >= floor);
+            let held = self.nodes[node].replicas.get(&(group, id)).is_some_and(|own| own.held() >= floor);
             held && !self.dead.contains(&node)
         };
         let groups = self.registry.state.map().into_iter().flat_map(|(_, map)| &map.groups);

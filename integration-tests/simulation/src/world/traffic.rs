@@ -63,13 +63,15 @@ impl World {
         }
     }
 
-    /// What a replica acknowledges, or sends as its own, its peers remember.
+    /// What a replica acknowledges, or sends as its own, its peers remember: entries, and votes. Who forgot a vote for a later term would
+    /// help an earlier one to commit what that later leader does not have.
     fn note_acknowledgement(&mut self, node: usize, letter: &Letter) {
         let Letter::Raft { group, from, message, .. } = letter else { return };
         let Some(own) = self.nodes[node].replicas.get(&(*group, *from)) else { return };
         let held = match message {
-            Message::Appended { agrees: true, len, .. } if *len > 0 => (own.log[*len - 1].term, *len),
-            Message::Append { .. } => own.last(),
+            Message::Appended { term, agrees: true, len } => (*term, *len),
+            Message::Append { .. } => own.held(),
+            Message::Vote { term } => (*term, 0),
             _ => return,
         };
         let known = self.floors.entry(*from).or_default();
@@ -128,5 +130,33 @@ impl World {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_domain::{GroupId, ReplicaId};
+
+    use super::*;
+    use crate::{raft::Replica, rules::Rules};
+
+    #[test]
+    fn a_disk_from_before_a_vote_is_older_than_its_word() {
+        let mut world = World::new(1, Rules::SOUND);
+        let key = (GroupId(9), ReplicaId(7));
+        let mut voter = Replica::founder(key.0, key.1, 0);
+        voter.start(0, &mut world.chance);
+        let image = voter.clone();
+        let ask = Message::Ask { term: 5, last: (4, 40), transfer: false };
+        let mut out = Vec::new();
+        voter.receive((ReplicaId(6), 1), ask, 0, &mut world.chance, &mut out);
+        world.nodes[0].replicas.insert(key, voter.clone());
+        let mut wishes = Wishes::default();
+        post(key, out, &mut wishes);
+        world.send(0, wishes);
+        // Its log is what it was: only the vote tells.
+        let floor = world.floors[&key.1];
+        assert_eq!(image.log, voter.log);
+        assert!(image.held() < floor && voter.held() >= floor, "{floor:?}");
     }
 }

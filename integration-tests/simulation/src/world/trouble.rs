@@ -149,7 +149,7 @@ impl World {
             let floor = self.floors.get(&id).copied().unwrap_or_default();
             node != lost
                 && !self.dead.contains(&node)
-                && replica.is_some_and(|replica| replica.last() >= floor)
+                && replica.is_some_and(|replica| replica.held() >= floor)
         };
         let enough = |group: GroupId, config: &Config| {
             let voters = config.voters.iter().filter(|(id, node)| intact(group, **id, **node)).count();
