@@ -175,6 +175,8 @@ mod tests {
             &[(2, claim, at(3, 12)), (3, None, at(4, 15))][..],
             // It remembers so too, if less.
             &[(2, claim, at(3, 12)), (3, Some(at(3, 11)), at(3, 9))],
+            // It voted for a later term, with a log that is what it was.
+            &[(2, Some(at(4, 0)), at(4, 11)), (3, None, at(4, 11))],
         ] {
             let verdict = verdict(&[2, 3], told, false);
             assert!(matches!(verdict, Verdict::RolledBack(floor) if floor > at(3, 10)), "{verdict:?}");
