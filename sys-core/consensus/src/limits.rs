@@ -41,6 +41,9 @@ pub const FRAME_QUEUE: usize = 256;
 /// Requests of one peer handled at the same time.
 pub const MAX_PEER_REQUESTS: usize = 256;
 
+/// Messages with entries on their way to one member: while one is synced there, the next is on the wire.
+pub const MAX_APPENDS_IN_FLIGHT: usize = 4;
+
 /// Bytes of recent entries that one group keeps in memory.
 pub const TAIL_BYTES: usize = 4 << 20;
 

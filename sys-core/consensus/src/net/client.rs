@@ -1,24 +1,27 @@
 //! What a replica asks of its peers.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, Stream};
 use holdfast_domain::{GroupId, ReplicaId};
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
 use openraft::network::{RPCOption, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{Instant as _, RaftMetrics};
+use openraft::{Instant as _, OptionalSend, RaftMetrics};
 use tokio::sync::watch;
 
+use super::appends;
 use super::link::{CallError, Link, Links, Route};
 use super::transfer;
 use super::wire::{self, Append, Ballot, Note, Request, Response};
@@ -26,7 +29,7 @@ use crate::floors::Floors;
 use crate::log::Witness;
 use crate::snapshot::SnapshotFile;
 use crate::types::{Types, Vote};
-use crate::{Floor, GroupStatus, Member, PeerDirectory, PeerId, PeerTarget};
+use crate::{Floor, GroupStatus, Member, MembershipView, PeerDirectory, PeerId, PeerTarget};
 
 /// Patience for the answer to entries, the follower's sync included.
 const APPEND_PATIENCE: Duration = Duration::from_secs(2);
@@ -115,6 +118,16 @@ impl Peers {
         known.or_else(|| self.directory.member(self.group, replica))
     }
 
+    /// As [`Self::member`], looked at where it is.
+    pub(crate) fn with_member<T>(&self, replica: ReplicaId, look: impl FnOnce(Option<&Member>) -> T) -> T {
+        let status = self.status.borrow();
+        if let Some(member) = status.membership.members.get(&replica) {
+            return look(Some(member));
+        }
+        drop(status);
+        look(self.directory.member(self.group, replica).as_ref())
+    }
+
     /// Sends a request to a member and waits for its answer.
     pub(crate) async fn call(
         &self,
@@ -172,7 +185,12 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = PeerCall;
 
     async fn new_client(&mut self, target: u64, node: &Member) -> PeerCall {
-        PeerCall { peers: self.0.clone(), to: ReplicaId(target), member: node.clone() }
+        PeerCall {
+            peers: self.0.clone(),
+            to: ReplicaId(target),
+            member: node.clone(),
+            known: Mutex::default(),
+        }
     }
 }
 
@@ -182,9 +200,27 @@ pub(crate) struct PeerCall {
     to: ReplicaId,
     /// Where it was when the library asked; the current membership is preferred.
     member: Member,
+    /// The link by the membership of that time.
+    known: Mutex<Option<(Arc<MembershipView>, Arc<Link>)>>,
 }
 
 impl PeerCall {
+    fn link(&self) -> Arc<Link> {
+        let Self { peers, to, member, known } = self;
+        let membership = peers.status.borrow().membership.clone();
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((by, link)) = &*known
+            && Arc::ptr_eq(by, &membership)
+        {
+            return link.clone();
+        }
+        let named = peers.member(*to);
+        let link = peers.link(*to, named.as_ref().unwrap_or(member));
+        // Whom the membership does not list is where the newest descriptor says, which may change any time.
+        *known = membership.members.contains_key(to).then(|| (membership, link.clone()));
+        link
+    }
+
     /// Sends a request; `answer` picks what is expected out of the response.
     pub(super) async fn ask<T>(
         &self,
@@ -193,12 +229,14 @@ impl PeerCall {
         answer: impl FnOnce(Response<'_>) -> Option<T>,
     ) -> Result<T, CallError> {
         // The request is ours: one that cannot be encoded is larger than any frame.
-        let payload = wire::encode(request).map_err(|_| CallError::NotSent)?;
-        let Self { peers, to, member } = self;
-        let known = peers.member(*to);
-        let link = peers.link(*to, known.as_ref().unwrap_or(member));
-        let payload =
-            link.call(Route { group: peers.group, from: peers.me, to: *to }, payload, patience).await?;
+        let room = match request {
+            Request::Append(append) => append.room(),
+            _ => 0,
+        };
+        let payload = wire::encode_about(request, room).map_err(|_| CallError::NotSent)?;
+        let Self { peers, to, .. } = self;
+        let route = Route { group: peers.group, from: peers.me, to: *to };
+        let payload = self.link().call(route, payload, patience).await?;
         wire::decode(&payload).ok().and_then(answer).ok_or(CallError::Malformed)
     }
 
@@ -222,30 +260,8 @@ impl PeerCall {
         self.peers.floors.raise(self.to, Floor { term: vote.leader_id.term, index });
     }
 
-    async fn ballot(&self, request: &Request<'_>, option: &RPCOption) -> Rpc<VoteResponse<Types>> {
-        let patience = option.soft_ttl();
-        let answer = |response: Response<'_>| match response {
-            Response::Vote { vote, granted, last } => Some(VoteResponse {
-                vote: vote.into(),
-                vote_granted: granted,
-                last_log_id: last.map(Into::into),
-            }),
-            _ => None,
-        };
-        self.ask(request, patience, answer)
-            .await
-            .map_err(|error| self.failed(RPCTypes::Vote, patience, error))
-    }
-}
-
-impl RaftNetworkV2<Types> for PeerCall {
-    type SnapshotData = SnapshotFile;
-
-    async fn append_entries(
-        &mut self,
-        rpc: AppendEntriesRequest<Types>,
-        _option: RPCOption,
-    ) -> Rpc<AppendEntriesResponse<Types>> {
+    /// Sends entries, or a heartbeat.
+    pub(super) async fn append(&self, rpc: AppendEntriesRequest<Types>) -> Rpc<AppendEntriesResponse<Types>> {
         // The library's own limit is one heartbeat: a stall of the follower's disk must not have entries sent twice.
         // Heartbeats are cut off by the library.
         let patience = APPEND_PATIENCE;
@@ -276,6 +292,44 @@ impl RaftNetworkV2<Types> for PeerCall {
             self.acknowledged(rpc.vote, id.index);
         }
         Ok(response)
+    }
+
+    async fn ballot(&self, request: &Request<'_>, option: &RPCOption) -> Rpc<VoteResponse<Types>> {
+        let patience = option.soft_ttl();
+        let answer = |response: Response<'_>| match response {
+            Response::Vote { vote, granted, last } => Some(VoteResponse {
+                vote: vote.into(),
+                vote_granted: granted,
+                last_log_id: last.map(Into::into),
+            }),
+            _ => None,
+        };
+        self.ask(request, patience, answer)
+            .await
+            .map_err(|error| self.failed(RPCTypes::Vote, patience, error))
+    }
+}
+
+impl RaftNetworkV2<Types> for PeerCall {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        _option: RPCOption,
+    ) -> Rpc<AppendEntriesResponse<Types>> {
+        self.append(rpc).await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Rpc<BoxStream<'s, Rpc<StreamAppendResult<Types>>>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        std::future::ready(Ok(appends::send(self, input))).boxed()
     }
 
     async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {

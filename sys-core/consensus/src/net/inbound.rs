@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_domain::ReplicaId;
-use openraft::raft::{AppendEntriesResponse, TransferLeaderRequest};
-
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest};
 use tokio::time::Instant;
 
 use super::transfer::Incoming;
-use super::wire::{self, Proposed, Request, Response};
+use super::wire::{self, Append, Proposed, Request, Response};
 use super::{Refusal, gate};
+use crate::Floor;
 use crate::codec::{Blob, MetaRecord, VoteRecord};
+use crate::freshness::Heard;
 use crate::propose::Fate;
 use crate::replica::Replica;
-use crate::types::SnapshotMeta;
+use crate::types::{SnapshotMeta, Types};
 
 /// Decodes, checks and answers a request of member `from`.
 pub(crate) async fn handle(
@@ -47,6 +48,63 @@ pub(crate) async fn handle(
     wire::encode(&response).map_err(|_| Refusal::Malformed)
 }
 
+/// As [`handle`], for a leader's entries to a replica that takes part, which are by far the most: what is to be done is all in the future,
+/// and its first step hands the entries to the library. `None` for everything else.
+pub(crate) fn appended(
+    replica: &Arc<Replica>,
+    from: ReplicaId,
+    payload: &Bytes,
+) -> Option<impl Future<Output = Result<Bytes, Refusal>> + Send + use<>> {
+    let Ok(request @ Request::Append(_)) = wire::decode(payload) else { return None };
+    if !replica.proof().is_proven() {
+        return None;
+    }
+    let checked = gate::check_content(from, &request);
+    let Request::Append(append) = request else { return None };
+    let told = checked.and_then(|()| Told::by(append, payload));
+    let replica = replica.clone();
+    Some(async move {
+        let told = told?;
+        // Not asked once it stops: the library would call that an error.
+        let Some(_entered) = replica.enter() else { return Err(Refusal::UnknownGroup) };
+        wire::encode(&enter(&replica, told).await).map_err(|_| Refusal::Malformed)
+    })
+}
+
+/// What a leader sent, taken out of its frame.
+struct Told {
+    heard: Heard,
+    floors: Vec<(u64, Floor)>,
+    request: AppendEntriesRequest<Types>,
+}
+
+impl Told {
+    fn by(append: Append<'_>, payload: &Bytes) -> Result<Self, Refusal> {
+        Ok(Self {
+            heard: append.heard(),
+            floors: append.floors().ok_or(Refusal::Malformed)?,
+            request: append.into_request(payload).map_err(|_| Refusal::Malformed)?,
+        })
+    }
+}
+
+async fn enter(replica: &Arc<Replica>, told: Told) -> Response<'static> {
+    let Told { heard, floors, request } = told;
+    let Ok(answer) = replica.raft().append_entries(request).await else { return Response::Stopped };
+    let now = Instant::now();
+    if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+        replica.freshness().hear(now, heard);
+        if !floors.is_empty() {
+            let of_members: Vec<_> =
+                floors.into_iter().filter(|(id, _)| replica.member(ReplicaId(*id)).is_some()).collect();
+            replica.floors().hear(&of_members, replica.held().index);
+        }
+        // Handled first: only now the silence before it no longer counts.
+        replica.wake();
+    }
+    Response::Append { appended: answer.into(), stamp: replica.freshness().stamp(now) }
+}
+
 /// What the library answers.
 async fn protocol(
     replica: &Arc<Replica>,
@@ -56,32 +114,7 @@ async fn protocol(
 ) -> Result<Response<'static>, Refusal> {
     let raft = replica.raft();
     Ok(match request {
-        Request::Append(append) => {
-            let heard = append.heard();
-            let floors = append.floors().ok_or(Refusal::Malformed)?;
-            let append = append.into_request(payload).map_err(|_| Refusal::Malformed)?;
-            match raft.append_entries(append).await {
-                Ok(answer) => {
-                    if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
-                        replica.freshness().hear(Instant::now(), heard);
-                        if !floors.is_empty() {
-                            let of_members: Vec<_> = floors
-                                .into_iter()
-                                .filter(|(id, _)| replica.member(ReplicaId(*id)).is_some())
-                                .collect();
-                            replica.floors().hear(&of_members, replica.held().index);
-                        }
-                        // Handled first: only now the silence before it no longer counts.
-                        replica.wake();
-                    }
-                    Response::Append {
-                        appended: answer.into(),
-                        stamp: replica.freshness().stamp(Instant::now()),
-                    }
-                }
-                Err(_) => Response::Stopped,
-            }
-        }
+        Request::Append(told) => enter(replica, Told::by(told, payload)?).await,
         Request::Vote(_) | Request::PreVote(_) if replica.leader_objects(from).await => {
             Response::Vote { vote: replica.vote().into(), granted: false, last: None }
         }

@@ -1,6 +1,8 @@
 //! The stream to one peer process, shared by all groups: bounded, reconnecting, every request with its answer.
 
-use std::collections::HashMap;
+mod outlet;
+mod pending;
+
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -10,18 +12,15 @@ use holdfast_proto::consensus::v1::raft_client::RaftClient;
 use holdfast_proto::consensus::v1::{Frame, FrameKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use self::outlet::{Flow, Outlet};
+use self::pending::Pending;
 use super::wire::{self, Ping, Pong};
 use crate::{PeerConnector, PeerTarget, limits};
 
-/// A stream that says nothing for this long while requests wait is dead.
-const SILENCE: Duration = Duration::from_secs(5);
 /// A connection is replaced at this age, so that it does not outlive the certificates that it was made with.
 const MAX_AGE: Duration = Duration::from_secs(600);
-/// From how many on requests that nobody waits for are swept out.
-const SWEEP_AT: usize = 1024;
 
 /// A request without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -137,22 +136,18 @@ impl Links {
 async fn run(target: PeerTarget, connector: Arc<dyn PeerConnector>, mut queue: mpsc::Receiver<Call>) {
     let mut pause = limits::RECONNECT_MIN;
     while let Some(first) = queue.recv().await {
-        let connected = timeout(limits::CONNECT_TIMEOUT, connect(&target, &*connector)).await;
-        match connected.unwrap_or_else(|_| Err("timed out".into())) {
-            Ok((frames, answers)) => {
-                tracing::debug!(peer = %target.id, "peer_connected");
-                let since = Instant::now();
-                serve(first, &mut queue, frames, answers).await;
+        let since = Instant::now();
+        let (served, back) = serve(&target, &*connector, first, queue).await;
+        queue = back;
+        match served {
+            Ok(()) => {
                 tracing::debug!(peer = %target.id, "peer_lost");
                 if since.elapsed() > limits::RECONNECT_MAX {
                     pause = limits::RECONNECT_MIN;
                     continue;
                 }
             }
-            Err(error) => {
-                tracing::debug!(peer = %target.id, error, "peer_unreachable");
-                fail(first);
-            }
+            Err(error) => tracing::debug!(peer = %target.id, error, "peer_unreachable"),
         }
         let until = Instant::now() + pause;
         // Those who ask meanwhile hear at once that the peer is away.
@@ -170,10 +165,38 @@ fn fail(call: Call) {
     let _ = call.answer.send(Err(CallError::NotSent));
 }
 
+/// Connects and sends until the stream breaks. Gives the queue back.
+async fn serve(
+    target: &PeerTarget,
+    connector: &dyn PeerConnector,
+    first: Call,
+    queue: mpsc::Receiver<Call>,
+) -> (Result<(), String>, mpsc::Receiver<Call>) {
+    let outlet = Outlet::default();
+    match timeout(limits::CONNECT_TIMEOUT, connect(target, connector, &outlet)).await {
+        Ok(Ok(answers)) => {
+            tracing::debug!(peer = %target.id, "peer_connected");
+            let pending = Pending::default();
+            outlet.open(Flow::new(first, queue, pending.clone()));
+            attend(answers, &pending, &outlet).await;
+            (Ok(()), outlet.close())
+        }
+        Ok(Err(error)) => {
+            fail(first);
+            (Err(error), queue)
+        }
+        Err(_) => {
+            fail(first);
+            (Err("timed out".into()), queue)
+        }
+    }
+}
+
 async fn connect(
     target: &PeerTarget,
     connector: &dyn PeerConnector,
-) -> Result<(mpsc::Sender<Frame>, Streaming<Frame>), String> {
+    outlet: &Outlet,
+) -> Result<Streaming<Frame>, String> {
     let channel =
         connector.connect(target.clone()).await.map_err(|error| match std::error::Error::source(&error) {
             Some(source) => format!("{error}: {source}"),
@@ -182,68 +205,23 @@ async fn connect(
     let mut client = RaftClient::new(channel)
         .max_decoding_message_size(limits::MAX_FRAME_BYTES.saturating_add(1024))
         .max_encoding_message_size(limits::MAX_FRAME_BYTES.saturating_add(1024));
-    let (frames, outgoing) = mpsc::channel(limits::FRAME_QUEUE);
-    let answers = client.stream(ReceiverStream::new(outgoing)).await.map_err(|status| status.to_string())?;
-    Ok((frames, answers.into_inner()))
+    let answers = client.stream(outlet.frames()).await.map_err(|status| status.to_string())?;
+    Ok(answers.into_inner())
 }
 
-/// Requests that wait for their answers.
-#[derive(Default)]
-struct Pending {
-    waiting: HashMap<u64, (Route, oneshot::Sender<Result<Bytes, CallError>>)>,
-    heard: Option<Instant>,
-    closed: bool,
-}
-
-type SharedPending = Arc<Mutex<Pending>>;
-
-fn lock(pending: &SharedPending) -> std::sync::MutexGuard<'_, Pending> {
-    pending.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Sends until the stream breaks. Answers are read by a task of their own: a writer that waits for room must not keep
-/// the answers from being read, or both ends could wait for each other.
-async fn serve(
-    first: Call,
-    queue: &mut mpsc::Receiver<Call>,
-    frames: mpsc::Sender<Frame>,
-    answers: Streaming<Frame>,
-) {
-    let pending = SharedPending::default();
+/// Reads answers until the stream breaks, falls silent or grows old. They are read by a task of their own: what a peer does not take from
+/// us must not keep its answers from being read, or both ends could wait for each other.
+async fn attend(answers: Streaming<Frame>, pending: &Pending, outlet: &Outlet) {
     let opened = Instant::now();
-    let mut reader = tokio::spawn(read(answers, pending.clone()));
-    let mut request_id = 0_u64;
-    let mut next = Some(first);
+    let mut reader = tokio::spawn(pending.clone().read(answers));
     let mut check = tokio::time::interval(Duration::from_secs(1));
     loop {
-        if let Some(Call { kind, route, payload, answer }) = next.take() {
-            request_id = request_id.wrapping_add(1);
-            if answer.is_closed() {
-                continue;
-            }
-            add(&pending, request_id, route, answer);
-            let frame = Frame {
-                group: route.group.0,
-                from: route.from.0,
-                to: route.to.0,
-                request_id,
-                kind: kind.into(),
-                payload,
-            };
-            tokio::select! {
-                sent = frames.send(frame) => if sent.is_err() { break },
-                _ = &mut reader => return,
-            }
-        }
         tokio::select! {
-            call = queue.recv() => match call {
-                Some(call) => next = Some(call),
-                None => break,
-            },
             _ = &mut reader => return,
             _ = check.tick() => {
-                if silent(&pending) {
-                    break;
+                if pending.is_silent() || outlet.is_abandoned() {
+                    reader.abort();
+                    return pending.close();
                 }
                 if opened.elapsed() > MAX_AGE {
                     // What still waits is answered: the other end closes once it has answered everything.
@@ -252,54 +230,4 @@ async fn serve(
             }
         }
     }
-    reader.abort();
-    // Dropped senders tell every waiting caller that the connection was lost.
-    lock(&pending).waiting.clear();
-}
-
-fn add(pending: &SharedPending, id: u64, route: Route, answer: oneshot::Sender<Result<Bytes, CallError>>) {
-    let mut pending = lock(pending);
-    if pending.closed {
-        return;
-    }
-    if pending.waiting.is_empty() {
-        pending.heard = Some(Instant::now());
-    }
-    if pending.waiting.len() >= SWEEP_AT {
-        pending.waiting.retain(|_, (_, answer)| !answer.is_closed());
-    }
-    pending.waiting.insert(id, (route, answer));
-}
-
-fn silent(pending: &SharedPending) -> bool {
-    let pending = lock(pending);
-    !pending.waiting.is_empty() && pending.heard.is_some_and(|heard| heard.elapsed() > SILENCE)
-}
-
-async fn read(mut answers: Streaming<Frame>, pending: SharedPending) {
-    while let Ok(Some(frame)) = answers.message().await {
-        let Frame { group, from, to, request_id, kind, payload } = frame;
-        let waiting = {
-            let mut pending = lock(&pending);
-            pending.heard = Some(Instant::now());
-            pending.waiting.remove(&request_id)
-        };
-        let Some((route, answer)) = waiting else { continue };
-        let expected = Route { group: GroupId(group), from: ReplicaId(to), to: ReplicaId(from) };
-        let result = match FrameKind::try_from(kind) {
-            Ok(FrameKind::Response) if route == expected => Ok(payload),
-            Ok(FrameKind::Refused) => Err(CallError::Refused(refusal(&payload))),
-            Ok(FrameKind::Response | FrameKind::Request | FrameKind::Ping | FrameKind::Unspecified)
-            | Err(_) => Err(CallError::Malformed),
-        };
-        let _ = answer.send(result);
-    }
-    let mut pending = lock(&pending);
-    pending.closed = true;
-    pending.waiting.clear();
-}
-
-/// A refusal's code, made fit for a log.
-fn refusal(payload: &[u8]) -> String {
-    payload.iter().take(32).filter(|byte| byte.is_ascii_graphic()).map(|byte| char::from(*byte)).collect()
 }

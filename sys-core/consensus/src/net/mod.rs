@@ -1,5 +1,6 @@
 //! Raft between processes: frames of all groups on one stream a peer, checked one by one.
 
+mod appends;
 mod client;
 mod gate;
 mod inbound;

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _};
 use holdfast_domain::{GroupId, ReplicaId, UnixMs};
 use holdfast_proto::consensus::v1::raft_server::Raft;
 use holdfast_proto::consensus::v1::{Frame, FrameKind};
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::wire::{self, Ping};
@@ -42,7 +44,7 @@ impl RaftService {
 
 #[tonic::async_trait]
 impl Raft for RaftService {
-    type StreamStream = ReceiverStream<Result<Frame, Status>>;
+    type StreamStream = BoxStream<'static, Result<Frame, Status>>;
 
     async fn stream(
         &self,
@@ -55,65 +57,87 @@ impl Raft for RaftService {
         if *self.closing.borrow() {
             return Err(Status::unavailable("this process shuts down"));
         }
-        let (answers, outgoing) = mpsc::channel(limits::FRAME_QUEUE);
+        let mut closing = self.closing.clone();
         let session = Session {
             peer,
             hosted: self.hosted.clone(),
             auth: self.auth.clone(),
             liveness: self.liveness.clone(),
-            answers,
+            frames: request.into_inner(),
+            handled: FuturesUnordered::new(),
+            closed: async move {
+                let _ = closing.wait_for(|closing| *closing).await;
+            }
+            .boxed(),
         };
-        tokio::spawn(session.run(request.into_inner(), self.closing.clone()));
-        Ok(Response::new(ReceiverStream::new(outgoing)))
+        Ok(Response::new(futures::stream::unfold(session, Session::next).boxed()))
     }
 }
 
-/// One peer's stream.
+/// One peer's stream: its answers. Whoever sends them asks for the next, and so reads and handles what the peer sent, with no task in
+/// between.
 struct Session {
     peer: AuthenticatedPeer,
     hosted: Hosted,
     auth: Arc<dyn PeerAuth>,
     liveness: Arc<Liveness>,
-    answers: mpsc::Sender<Result<Frame, Status>>,
+    frames: Streaming<Frame>,
+    /// Entries in the order of their arrival, which is how they reach the library.
+    handled: FuturesUnordered<BoxFuture<'static, Option<Frame>>>,
+    closed: BoxFuture<'static, ()>,
 }
 
 impl Session {
-    async fn run(self, mut frames: Streaming<Frame>, mut closing: watch::Receiver<bool>) {
-        let room = Arc::new(Semaphore::new(limits::MAX_PEER_REQUESTS));
+    async fn next(mut self) -> Option<(Result<Frame, Status>, Self)> {
         loop {
+            // Without room the stream is not read on: the peer's own queue fills, then its callers hear of it.
+            let has_room = self.handled.len() < limits::MAX_PEER_REQUESTS;
             let frame = tokio::select! {
-                frame = frames.message() => match frame {
-                    Ok(Some(frame)) => frame,
-                    Ok(None) | Err(_) => return,
+                biased;
+                Some(handled) = self.handled.next() => match handled {
+                    Some(answer) => return Some((Ok(answer), self)),
+                    None => continue,
                 },
-                () = self.answers.closed() => return,
-                _ = closing.wait_for(|closing| *closing) => return,
+                frame = self.frames.message(), if has_room => frame,
+                () = &mut self.closed => break,
             };
-            if FrameKind::try_from(frame.kind) == Ok(FrameKind::Ping) {
-                if self.answers.send(Ok(answered(&self.peer, &frame, self.pong(&frame)))).await.is_err() {
-                    return;
-                }
-                continue;
-            }
-            match self.admit(&frame) {
-                Ok(replica) => {
-                    // Without room the stream is not read on: the peer's own queue fills, then its callers hear of it.
-                    let Ok(permit) = room.clone().acquire_owned().await else { return };
-                    let (answers, peer) = (self.answers.clone(), self.peer);
-                    tokio::spawn(async move {
-                        let answer =
-                            inbound::handle(&replica, ReplicaId(frame.from), frame.payload.clone()).await;
-                        let _ = answers.send(Ok(answered(&peer, &frame, answer))).await;
-                        drop(permit);
-                    });
-                }
-                Err(refusal) => {
-                    if self.answers.send(Ok(answered(&self.peer, &frame, Err(refusal)))).await.is_err() {
-                        return;
-                    }
-                }
+            let Ok(Some(frame)) = frame else { break };
+            if let Some(answer) = self.take(frame) {
+                return Some((Ok(answer), self));
             }
         }
+        // The peer asks no more, or this process shuts down. What was asked is answered.
+        loop {
+            if let Some(answer) = self.handled.next().await? {
+                return Some((Ok(answer), self));
+            }
+        }
+    }
+
+    /// Begins to handle a frame, or answers it.
+    fn take(&self, frame: Frame) -> Option<Frame> {
+        if FrameKind::try_from(frame.kind) == Ok(FrameKind::Ping) {
+            let pong = self.pong(&frame);
+            return Some(answered(&self.peer, &frame, pong));
+        }
+        let replica = match self.admit(&frame) {
+            Ok(replica) => replica,
+            Err(refusal) => return Some(answered(&self.peer, &frame, Err(refusal))),
+        };
+        let (peer, from) = (self.peer, ReplicaId(frame.from));
+        self.handled.push(match inbound::appended(&replica, from, &frame.payload) {
+            Some(appended) => async move { Some(answered(&peer, &frame, appended.await)) }.boxed(),
+            None => {
+                // Goes on when the stream breaks: half a piece of a snapshot would be none.
+                let handled = tokio::spawn(async move {
+                    let answer = inbound::handle(&replica, from, frame.payload.clone()).await;
+                    answered(&peer, &frame, answer)
+                });
+                // Without an answer where the process goes down.
+                async move { handled.await.ok() }.boxed()
+            }
+        });
+        None
     }
 
     fn pong(&self, frame: &Frame) -> Result<Bytes, Refusal> {
@@ -144,7 +168,10 @@ impl Session {
         if replica.id() != ReplicaId(*to) {
             return Err(Refusal::WrongReplica);
         }
-        gate::check_sender(group, replica.member(ReplicaId(*from)).as_ref(), &self.peer, now())?;
+        let now = now();
+        replica
+            .peers()
+            .with_member(ReplicaId(*from), |member| gate::check_sender(group, member, &self.peer, now))?;
         Ok(replica)
     }
 }

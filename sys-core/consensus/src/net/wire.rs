@@ -78,6 +78,9 @@ pub(crate) struct Append<'a> {
     pub(crate) note: Note,
     #[serde(borrow)]
     entries: Vec<EntryRecord<'a>>,
+    /// Of the entries, where they are sent.
+    #[serde(skip)]
+    room: usize,
 }
 
 /// What a leader tells beside its entries.
@@ -103,7 +106,13 @@ impl<'a> Append<'a> {
             commit: leader_commit.map(Into::into),
             note,
             entries: entries.iter().map(Into::into).collect(),
+            room: entries.iter().map(codec::room).sum(),
         }
+    }
+
+    /// Bytes that it takes, about.
+    pub(crate) fn room(&self) -> usize {
+        self.room.saturating_add(128)
     }
 }
 
@@ -124,7 +133,7 @@ impl Append<'_> {
 
     /// The library's request, its commands sharing the frame's bytes.
     pub(crate) fn into_request(self, frame: &Bytes) -> Result<AppendEntriesRequest<Types>, DecodeError> {
-        let Self { vote, prev, commit, note: _, entries } = self;
+        let Self { vote, prev, commit, note: _, entries, room: _ } = self;
         let prev_log_id: Option<LogId> = prev.map(Into::into);
         let entries = entries
             .into_iter()
@@ -270,7 +279,12 @@ pub(crate) enum Proposed<'a> {
 
 /// Encodes a payload.
 pub(crate) fn encode<T: Serialize>(message: &T) -> Result<Bytes, CodecError> {
-    let bytes = codec::encode(message)?;
+    encode_about(message, 0)
+}
+
+/// As [`encode`], with room for about so many bytes from the start.
+pub(crate) fn encode_about<T: Serialize>(message: &T, room: usize) -> Result<Bytes, CodecError> {
+    let bytes = codec::encode_about(message, room)?;
     if bytes.len() > limits::MAX_FRAME_BYTES {
         return Err(CodecError::TooLong { len: bytes.len(), max: limits::MAX_FRAME_BYTES });
     }
