@@ -20,8 +20,8 @@ use crate::{
         PAGES_DROPPED_AT_ONCE, ROUNDS_PER_VERIFICATION,
     },
     machine::{
-        Batch, Blob, Command, FileRow, FileState, GroupRow, Op, Outcome, Pre, Row as _, SlotRow, StateError,
-        Table, file_key, file_of, file_slot, page_of, slot_key,
+        Batch, Blob, Command, FileRow, FileState, GroupRow, Op, Outcome, Pre, Row as _, StateError, Table,
+        file_key, file_of, file_slot, page_of,
     },
     partition::{ShardGroup, refusals},
 };
@@ -177,7 +177,7 @@ impl ShardGroup {
     fn sweep_file(&self, (slot, file): (Slot, FileId)) -> Result<Option<Batch>, Refusal> {
         let reader = self.state().read();
         let Some(row) = reader.get::<FileRow>(&file_key(slot, file))? else { return Ok(None) };
-        let Some(slot_row) = reader.get::<SlotRow>(&slot_key(slot))? else { return Ok(None) };
+        let Some(slot_row) = reader.slot(slot)? else { return Ok(None) };
         drop(reader);
         let now = self.clock().now();
         let (preconditions, ops) = match row.state {

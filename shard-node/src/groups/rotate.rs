@@ -10,8 +10,8 @@ use super::{Runtime, StepError, report::report};
 use crate::{
     custody::{self, CustodyError, Newcomer},
     machine::{
-        Command, GroupRow, IncomingRow, Outcome, Row as _, SlotKeyringRow, SlotRow, SlotStatus, StateError,
-        Table, fingerprint, slot_key, slot_of,
+        Command, GroupRow, IncomingRow, Outcome, Row as _, SlotKeyringRow, SlotStatus, StateError, Table,
+        fingerprint, slot_of,
     },
     partition::{ShardGroup, refusals},
 };
@@ -137,7 +137,7 @@ fn stale_keyrings(shard: &ShardGroup) -> Result<Vec<Command>, Refusal> {
     for row in reader.scan(Table::SlotKeyrings, &KeyRange::all(), ScanLimit::MAX)?.rows {
         let keyring = SlotKeyringRow::decode(&row.value)?;
         let slot = slot_of(&row.key).ok_or(StateError::Key)?;
-        let Some(slot_row) = reader.get::<SlotRow>(&slot_key(slot))? else { continue };
+        let Some(slot_row) = reader.slot(slot)? else { continue };
         if keyring.generation >= newest || slot_row.status == SlotStatus::Left {
             continue;
         }

@@ -171,7 +171,7 @@ impl<'a> Applying<'a> {
         row: SlotKeyringRow,
     ) -> Result<(), Refused> {
         self.admit_generation(row.generation)?;
-        match self.txn.get::<SlotRow>(&layout::slot(slot))? {
+        match self.slot(slot)? {
             Some(slot) if slot.status != SlotStatus::Left && slot.epoch == epoch && previous.is_some() => {
                 self.moving = slot.status == SlotStatus::Moving;
             }
@@ -213,9 +213,15 @@ impl<'a> Applying<'a> {
         Ok(())
     }
 
+    /// The slot, with the status that it has now.
+    fn slot(&self, slot: Slot) -> Result<Option<SlotRow>, StateError> {
+        let row = self.txn.get::<SlotRow>(&layout::slot(slot))?;
+        row.map(|row| row.now(slot, || self.txn.get(&[]))).transpose()
+    }
+
     /// The slot, if it takes commands of this epoch.
     fn serving(&mut self, slot: Slot, epoch: SlotEpoch) -> Result<SlotRow, Refused> {
-        match self.txn.get::<SlotRow>(&layout::slot(slot))? {
+        match self.slot(slot)? {
             Some(row) if row.serves(epoch) => {
                 self.moving = row.status == SlotStatus::Moving;
                 Ok(row)

@@ -2,7 +2,7 @@
 
 mod handover;
 
-use holdfast_domain::{CommandId, KeyGeneration, PolicyEpoch, Sha256Hash, UnixMs, codec};
+use holdfast_domain::{CommandId, KeyGeneration, PolicyEpoch, Sha256Hash, Slot, UnixMs, codec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(crate) use self::handover::{IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow, last_moves};
@@ -62,7 +62,7 @@ pub(crate) struct GroupRow {
 pub(crate) enum SlotStatus {
     /// It does.
     Active,
-    /// It does, and what changes is noted for the group that will have it.
+    /// It does, and what changes is noted for the group that will have it. Stored, it may mean [`Self::Frozen`]: see [`OutgoingRow::status`].
     Moving,
     /// No more, unless the move is given up.
     Frozen,
@@ -104,7 +104,20 @@ impl SlotRow {
         }
     }
 
-    /// Whether commands of an epoch are taken.
+    /// The row with the status that the slot has now, which a hand-over may say. `outgoing` is read after this row was.
+    pub(crate) fn now(
+        self,
+        slot: Slot,
+        outgoing: impl FnOnce() -> Result<Option<OutgoingRow>, StateError>,
+    ) -> Result<Self, StateError> {
+        let status = match self.status {
+            SlotStatus::Moving => outgoing()?.map_or(SlotStatus::Frozen, |outgoing| outgoing.status(slot)),
+            status => status,
+        };
+        Ok(Self { status, ..self })
+    }
+
+    /// Whether commands of an epoch are taken, if the row is as of [`Self::now`].
     pub(crate) fn serves(&self, epoch: SlotEpoch) -> bool {
         matches!(self.status, SlotStatus::Active | SlotStatus::Moving) && self.epoch == epoch
     }

@@ -110,10 +110,11 @@ impl GroupState {
     /// # Errors
     /// See [`StateError`].
     pub fn stats(&self) -> Result<StateStats, StateError> {
-        let mut stats = StateStats::default();
-        let page = self.read().scan(Table::Slots, &KeyRange::all(), ScanLimit::MAX)?;
+        let (mut stats, reader) = (StateStats::default(), self.read());
+        let page = reader.scan(Table::Slots, &KeyRange::all(), ScanLimit::MAX)?;
         for row in page.rows {
-            let row = SlotRow::decode(&row.value)?;
+            let slot = layout::slot_of(&row.key).ok_or(StateError::Key)?;
+            let row = SlotRow::decode(&row.value)?.now(slot, || reader.outgoing())?;
             stats.records = stats.records.saturating_add(row.records);
             stats.record_bytes = stats.record_bytes.saturating_add(row.record_bytes);
             stats.active_slots += u32::from(row.serves(row.epoch));
@@ -199,6 +200,12 @@ impl Reader<'_> {
 
     pub(crate) fn get<R: Row>(&self, row: &[u8]) -> Result<Option<R>, StateError> {
         self.get_raw(R::TABLE, row)?.as_deref().map(R::decode).transpose()
+    }
+
+    /// A slot, with the status that it has now.
+    pub(crate) fn slot(&self, slot: Slot) -> Result<Option<SlotRow>, StateError> {
+        let row = self.get::<SlotRow>(&layout::slot(slot))?;
+        row.map(|row| row.now(slot, || self.outgoing())).transpose()
     }
 
     /// One page of a table; keys come back, and `next` goes on, without prefix and table.

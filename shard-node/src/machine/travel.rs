@@ -228,8 +228,9 @@ impl Reader<'_> {
         while let Some(range) = rest {
             let page = self.scan(Table::Slots, &range, ScanLimit::MAX)?;
             for row in &page.rows {
-                if wanted(&SlotRow::decode(&row.value)?) {
-                    found.push(layout::slot_of(&row.key).ok_or(StateError::Key)?);
+                let slot = layout::slot_of(&row.key).ok_or(StateError::Key)?;
+                if wanted(&SlotRow::decode(&row.value)?.now(slot, || self.outgoing())?) {
+                    found.push(slot);
                 }
             }
             rest = page.next.map(|next| range.starting_at(next));

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     limits::COMMIT_HEADROOM_BYTES,
-    machine::{self, Batch, Blob, Command, GroupRow, Pre, SlotRow, slot_key},
+    machine::{self, Batch, Blob, Command, GroupRow, Pre, SlotRow},
 };
 
 /// Nonces that sealing a record takes: of its head and of its body.
@@ -184,7 +184,7 @@ impl ShardGroup {
         at: &HomeRef,
         wanted: &Wanted,
     ) -> Result<Deciding<'a>, Stop> {
-        let slot = match rows.reader.get::<SlotRow>(&slot_key(at.slot))? {
+        let slot = match rows.reader.slot(at.slot)? {
             Some(row) if row.serves(row.epoch) => row,
             _ => return Err(Refusal::new(Reason::WrongGroup).into()),
         };

@@ -132,7 +132,7 @@ impl ShardGroup {
 
     fn lacking(&self, at: &HomeRef) -> Result<Lacking, Refusal> {
         let reader = self.state().read();
-        let slot = match reader.get::<SlotRow>(&slot_key(at.slot))? {
+        let slot = match reader.slot(at.slot)? {
             Some(row) if row.serves(row.epoch) => row,
             _ => return Err(Refusal::new(Reason::WrongGroup)),
         };

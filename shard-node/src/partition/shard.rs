@@ -25,7 +25,7 @@ use super::{
 use crate::{
     content::{Holes, Others, StagedFiles},
     limits::{COMMIT_PATIENCE, LEADER_PATIENCE, READ_PATIENCE, SLOTS_AT_ONCE},
-    machine::{Command, GroupState, Outcome, SlotEpoch, SlotRow, slot_key},
+    machine::{Command, GroupState, Outcome, SlotEpoch},
 };
 
 /// A running replica of a group with its data.
@@ -129,7 +129,7 @@ impl ShardGroup {
         let reader = self.state.read();
         for (first, last) in ranges {
             for slot in (first.number()..=last.number()).filter_map(|number| Slot::try_from(number).ok()) {
-                if reader.get::<SlotRow>(&slot_key(slot))?.is_none() {
+                if reader.slot(slot)?.is_none() {
                     return Ok(true);
                 }
             }
@@ -139,7 +139,7 @@ impl ShardGroup {
 
     /// Whether the slot takes commands here. Blocks.
     pub(super) fn serves(&self, slot: Slot) -> Result<bool, Refusal> {
-        let row = self.state.read().get::<SlotRow>(&slot_key(slot))?;
+        let row = self.state.read().slot(slot)?;
         Ok(row.is_some_and(|row| row.serves(row.epoch)))
     }
 

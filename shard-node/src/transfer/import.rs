@@ -26,6 +26,8 @@ use crate::{
 const SHORT: Duration = Duration::from_millis(15);
 /// The same for one that is no shorter than the one before it.
 const FAIR: Duration = Duration::from_millis(60);
+/// The rows that the beginning wrote, one for each slot on either side, are on the disk after this: not while nobody serves.
+const SETTLED: Duration = Duration::from_millis(300);
 /// Pulls after which the slots are frozen anyway: writes come as fast as they are taken over.
 const MAX_PULLS: u32 = 64;
 /// Pause between two looks whether replicas have all chunks, while the slots still serve.
@@ -67,7 +69,7 @@ impl Mover {
         let IncomingPhase::Importing { position } = &incoming.phase else { return Ok(()) };
         let mut importing = Importing::new(self, shard, slots, (binding, secret), position.clone());
         let (mut whole, mut pulls, mut before) = (false, 0, Duration::MAX);
-        let mut freeze = false;
+        let (mut freeze, begun) = (false, Instant::now());
         while importing.is_wanted() && shard.leads() {
             let started = Instant::now();
             let brought = importing.pull(freeze).await?;
@@ -84,6 +86,7 @@ impl Mover {
                 importing.until_whole(PAUSE).await?;
                 whole = true;
             }
+            tokio::time::sleep(SETTLED.saturating_sub(begun.elapsed())).await;
             // What is written during a pull is what the next one brings: they get shorter until it is no use to wait any longer.
             let took = started.elapsed();
             pulls += 1;

@@ -11,7 +11,8 @@
 //! target:  none/Left ─BeginImport→ Importing ─Activate→ Active (epoch + 1, stale key) ─RekeySlot→ Active
 //!                                      └──AbortImport→ Gone ─DropRows…, ForgetSlots→ Left
 //! ```
-//! `Active` and `Moving` serve; nothing else does. `Left` stays for ever, so that nobody takes the slot for one that was never here.
+//! `Active` and `Moving` serve; nothing else does. Between `BeginMove` and the end each slot's row says `Moving`, and the move's own row
+//! whether that means `Frozen`: a freeze is one row, however many slots it stops. `Left` stays for ever, so that nobody takes the slot for one that was never here.
 //!
 //! # Who decides what
 //! 1. Registry: the move begins. The map lists it; the slots are still the source's.

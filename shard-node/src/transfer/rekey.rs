@@ -13,8 +13,8 @@ use super::{TransferError, drive::Mover};
 use crate::{
     limits::MAX_COMMAND_BYTES,
     machine::{
-        Command, MoveCommand, Outcome, PartitionKeyringRow, Rekeyed, Row as _, SlotKeyringRow, SlotRow,
-        StateError, Table, fingerprint, slot_key,
+        Command, MoveCommand, Outcome, PartitionKeyringRow, Rekeyed, Row as _, SlotKeyringRow, StateError,
+        Table, fingerprint, slot_key,
     },
     partition::ShardGroup,
 };
@@ -60,7 +60,7 @@ impl Mover {
 /// The command that replaces a slot's keys. The caller has the slot's turn.
 fn new_keys(shard: &ShardGroup, slot: Slot) -> Result<Option<MoveCommand>, TransferError> {
     let (reader, keys) = (shard.state().read(), shard.state().keys());
-    let Some(row) = reader.get::<SlotRow>(&slot_key(slot))?.filter(|row| row.stale_key) else {
+    let Some(row) = reader.slot(slot)?.filter(|row| row.stale_key) else {
         return Ok(None);
     };
     let Some(present) = reader.get_raw(Table::SlotKeyrings, &slot_key(slot))? else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! The source's side of a move: Moving → Frozen → Gone → Left, or back to Active.
+//! The source's side of a move: Moving → Frozen → Gone → Left, or back to Active. A freeze writes the move's own row and no slot's.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,6 @@ impl Applying<'_> {
         let row = self.outgoing(since)?;
         match row.phase {
             OutgoingPhase::Moving => {
-                self.turn(&row.slots, &[SlotStatus::Moving], SlotStatus::Frozen)?;
                 let phase = OutgoingPhase::Frozen { at: self.ordinal };
                 Ok(self.txn.put(&[], &OutgoingRow { phase, ..row })?)
             }
@@ -62,7 +61,7 @@ impl Applying<'_> {
         let row = self.outgoing(since)?;
         match row.phase {
             OutgoingPhase::Frozen { .. } => {
-                self.turn(&row.slots, &[SlotStatus::Frozen], SlotStatus::Gone)?;
+                self.turn(&row.slots, &[SlotStatus::Moving, SlotStatus::Frozen], SlotStatus::Gone)?;
                 Ok(self.txn.put(&[], &OutgoingRow { phase: OutgoingPhase::Parted, ..row })?)
             }
             OutgoingPhase::Parted => Ok(()),
@@ -124,7 +123,7 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Gives every slot of the ranges a new status; each must have one of the expected ones.
+    /// Gives every slot of the ranges a new status; each must be stored with one of the expected ones.
     pub(super) fn turn(
         &mut self,
         ranges: &[(Slot, Slot)],

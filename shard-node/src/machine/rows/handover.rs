@@ -1,12 +1,13 @@
 //! Rows of slots on their way between groups.
 
-use holdfast_domain::{GroupId, KeyGeneration, Lineage, MapEpoch};
+use holdfast_domain::{GroupId, KeyGeneration, Lineage, MapEpoch, Slot};
 use serde::{Deserialize, Serialize};
 
 use super::super::{
     Blob,
     moves::{LastMoves, Position, SlotRanges},
 };
+use super::SlotStatus;
 
 /// Slots that this group hands over, or handed over last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,16 @@ impl OutgoingRow {
     /// Whether its slots are neither gone nor kept yet.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self.phase, OutgoingPhase::Moving | OutgoingPhase::Frozen { .. })
+    }
+
+    /// What a slot is that is stored as [`SlotStatus::Moving`]. A freeze changes this row alone: a row for each slot would be written while
+    /// nobody serves them. Whoever read the slot's row and then another move's, or this one's after it ended, must not serve either.
+    pub(crate) fn status(&self, slot: Slot) -> SlotStatus {
+        let has = |(first, last): &(Slot, Slot)| (*first..=*last).contains(&slot);
+        match self.phase {
+            OutgoingPhase::Moving if self.slots.iter().any(has) => SlotStatus::Moving,
+            _ => SlotStatus::Frozen,
+        }
     }
 }
 

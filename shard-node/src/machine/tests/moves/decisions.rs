@@ -1,12 +1,15 @@
 //! Who serves in the end, and what is forgotten.
 
+use holdfast_domain::{GroupId, Lineage, MapEpoch, Slot};
+
 use super::{
     super::support::*,
     shared_engine,
     world::{Flaw, Step, World},
 };
 use crate::machine::{
-    Command, FencedSlot, IncomingPhase, MoveCommand, Outcome, OutgoingPhase, SlotEpoch, SlotStatus,
+    Command, FencedSlot, IncomingPhase, MoveCommand, Outcome, OutgoingPhase, OutgoingRow, SlotEpoch,
+    SlotStatus, Table,
 };
 
 #[test]
@@ -57,6 +60,64 @@ fn a_target_that_lacks_a_record_does_not_activate() {
     assert_eq!(world.groups[1].apply(&with(&|_| {})), Outcome::Applied);
     let moved = world.slot_row(1).unwrap();
     assert_eq!((moved.epoch, moved.status), (SlotEpoch(2), SlotStatus::Active));
+}
+
+#[test]
+fn a_freeze_writes_one_row_and_stops_every_slot_also_after_a_restart() {
+    let mut source = Replica::ready(&shared_engine());
+    let all = vec![(Slot::try_from(0).unwrap(), Slot::try_from(2047).unwrap())];
+    let rest = Command::ActivateSlots { ranges: all.clone(), epoch: SlotEpoch::FIRST };
+    assert_eq!(source.apply(&rest), Outcome::Applied);
+    let step =
+        |source: &mut Replica, command| assert_eq!(source.apply(&Command::Move(command)), Outcome::Applied);
+    let begin = |number, slots| {
+        let (to, lineage, transfer_key) = (GroupId(9), Lineage(0), [3; 32]);
+        MoveCommand::BeginMove { since: MapEpoch(number), to, slots, lineage, transfer_key }
+    };
+    let since = MapEpoch(1);
+    step(&mut source, begin(1, all.clone()));
+    let mut id = 0;
+    let mut write = |source: &mut Replica| {
+        id += 1;
+        source.apply(&Command::Batch(batch(id, vec![], vec![put(id, id.into(), 1)])))
+    };
+    assert_eq!(write(&mut source), Outcome::Applied);
+    assert_eq!(source.state.stats().unwrap().active_slots, 2048);
+    let before = rows(&mut source);
+    step(&mut source, MoveCommand::FreezeSlots { since });
+    let after = rows(&mut source);
+    let changed: Vec<_> = after.iter().filter(|(key, value)| before.get(*key) != Some(*value)).collect();
+    assert_eq!((changed.len(), changed[0].0[0], after.len()), (1, Table::Outgoing.number(), before.len()));
+    let dump = source.dump();
+    source.machine.install(&mut dump.as_slice(), META).unwrap();
+    assert_eq!((write(&mut source), source.state.stats().unwrap().active_slots), (Outcome::WrongSlot, 0));
+    assert_eq!(source.state.read().slot(slot()).unwrap().unwrap().status, SlotStatus::Frozen);
+    // Given up, they serve again; and the next move of others does not say anything about these.
+    step(&mut source, MoveCommand::UnfreezeSlots { since });
+    assert_eq!((write(&mut source), source.state.stats().unwrap().active_slots), (Outcome::Applied, 2048));
+    step(&mut source, begin(2, vec![(Slot::try_from(9).unwrap(), Slot::try_from(9).unwrap())]));
+    step(&mut source, MoveCommand::FreezeSlots { since: MapEpoch(2) });
+    assert_eq!((write(&mut source), source.state.stats().unwrap().active_slots), (Outcome::Applied, 2047));
+    step(&mut source, MoveCommand::PartWithSlots { since: MapEpoch(2) });
+    let parted = source.state.read().slot(Slot::try_from(9).unwrap()).unwrap().unwrap();
+    assert_eq!(parted.status, SlotStatus::Gone);
+}
+
+#[test]
+fn who_read_a_slot_and_then_another_state_of_its_move_does_not_serve_it() {
+    let mut world = World::new(&shared_engine(), Flaw::None);
+    while world.outgoing().is_none() {
+        world.drive(100).unwrap();
+    }
+    let (row, moving) = (world.slot_row(0).unwrap(), world.outgoing().unwrap());
+    let with = |outgoing: Option<OutgoingRow>| row.now(slot(), || Ok(outgoing)).unwrap().status;
+    assert_eq!(with(Some(moving.clone())), SlotStatus::Moving);
+    for phase in [OutgoingPhase::Frozen { at: 9 }, OutgoingPhase::Kept, OutgoingPhase::Parted] {
+        assert_eq!(with(Some(OutgoingRow { phase, ..moving.clone() })), SlotStatus::Frozen);
+    }
+    let other = Slot::try_from(9).unwrap();
+    assert_eq!(with(Some(OutgoingRow { slots: vec![(other, other)], ..moving })), SlotStatus::Frozen);
+    assert_eq!(with(None), SlotStatus::Frozen);
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl World {
             return None;
         };
         let slots = slots_of(&outgoing.slots).map(|slot| {
-            let row = reader.get::<SlotRow>(&slot_key(slot)).unwrap().unwrap();
+            let row = reader.slot(slot).unwrap().unwrap();
             let SlotRow { epoch, high_water, digest, records, partitions, .. } = row;
             FencedSlot { slot, epoch, high_water, digest, records, partitions }
         });

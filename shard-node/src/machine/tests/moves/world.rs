@@ -98,7 +98,7 @@ impl World {
     }
 
     pub(super) fn slot_row(&self, group: usize) -> Option<SlotRow> {
-        self.groups[group].state.read().get(&slot_key(slot())).unwrap()
+        self.groups[group].state.read().slot(slot()).unwrap()
     }
 
     pub(super) fn outgoing(&self) -> Option<OutgoingRow> {
