@@ -49,7 +49,7 @@ impl Applying<'_> {
         let row = self.outgoing(since)?;
         match row.phase {
             OutgoingPhase::Moving | OutgoingPhase::Frozen { .. } => {
-                self.turn(&row.slots, &[SlotStatus::Moving, SlotStatus::Frozen], SlotStatus::Active)?;
+                self.turn(&row.slots, &[SlotStatus::Moving], SlotStatus::Active)?;
                 Ok(self.txn.put(&[], &OutgoingRow { phase: OutgoingPhase::Kept, ..row })?)
             }
             OutgoingPhase::Kept => Ok(()),
@@ -61,7 +61,7 @@ impl Applying<'_> {
         let row = self.outgoing(since)?;
         match row.phase {
             OutgoingPhase::Frozen { .. } => {
-                self.turn(&row.slots, &[SlotStatus::Moving, SlotStatus::Frozen], SlotStatus::Gone)?;
+                self.turn(&row.slots, &[SlotStatus::Moving], SlotStatus::Gone)?;
                 Ok(self.txn.put(&[], &OutgoingRow { phase: OutgoingPhase::Parted, ..row })?)
             }
             OutgoingPhase::Parted => Ok(()),
