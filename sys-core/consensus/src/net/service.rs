@@ -94,12 +94,13 @@ impl Session {
             let has_room = self.handled.len() < limits::MAX_PEER_REQUESTS;
             let frame = tokio::select! {
                 biased;
+                // First, or a busy peer could keep this process up.
+                () = &mut self.closed => break,
                 Some(handled) = self.handled.next() => match handled {
                     Some(answer) => return Some((Ok(answer), self)),
                     None => continue,
                 },
                 frame = self.frames.message(), if has_room => frame,
-                () = &mut self.closed => break,
             };
             let Ok(Some(frame)) = frame else { break };
             if let Some(answer) = self.take(frame) {

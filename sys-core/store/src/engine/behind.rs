@@ -13,22 +13,21 @@ mod layers;
 mod learner;
 mod names;
 mod view;
+mod worker;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use self::{
-    cache::RowCache, flusher::Flusher, layers::Layers, learner::Learner, names::Names, view::LayeredView,
-};
+use self::{cache::RowCache, layers::Layers, names::Names, view::LayeredView, worker::Worker};
 use super::{Batch, Engine, EngineError, KeyRange, Page, ScanLimit, View, merge::full_page};
 use crate::limits::{MAX_WAITING_LAYERS, ROW_CACHE_BYTES};
 
 /// See the module.
 pub struct WriteBehind {
     shared: Arc<Shared>,
-    flusher: Flusher,
-    learner: Learner,
+    flusher: Worker,
+    learner: Worker,
 }
 
 struct Shared {
@@ -53,8 +52,9 @@ impl WriteBehind {
             cache: RowCache::new(ROW_CACHE_BYTES),
             carrying: Mutex::default(),
         });
-        let flusher = Flusher::start(Arc::clone(&shared))?;
-        let learner = Learner::start(Arc::clone(&shared))?;
+        let (down, names) = (Arc::clone(&shared), Arc::clone(&shared));
+        let flusher = Worker::start("rows-down", move |woken| flusher::run(&down, woken))?;
+        let learner = Worker::start("names-below", move |stopped| learner::run(&names, stopped))?;
         Ok(Self { shared, flusher, learner })
     }
 }

@@ -1,12 +1,7 @@
-//! The thread that reads which names were there at the start. It pauses as long as it reads: there is no hurry.
+//! Reads which names were there at the start, in a thread of its own. It pauses as long as it reads: there is no hurry.
 
 use std::{
-    io,
-    sync::{
-        Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
-    },
-    thread::JoinHandle,
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::Instant,
 };
 
@@ -16,27 +11,9 @@ use crate::engine::{EngineError, KeyRange, ScanLimit};
 /// Rows read at a time: writers wait for it.
 const PAGE_ROWS: usize = 1024;
 
-pub(super) struct Learner(Option<(SyncSender<()>, JoinHandle<()>)>);
-
-impl Learner {
-    pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
-        let (stop, stopped) = sync_channel(1);
-        let run = move || match learn(&shared, &stopped) {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::warn!(%error, "absent rows are looked for on the disk until the next start")
-            }
-        };
-        let thread = std::thread::Builder::new().name("names-below".into()).spawn(run)?;
-        Ok(Self(Some((stop, thread))))
-    }
-
-    pub(super) fn stop(&mut self) {
-        if let Some((stop, thread)) = self.0.take() {
-            drop(stop);
-            // One that panicked has nothing left to do either.
-            let _ = thread.join();
-        }
+pub(super) fn run(shared: &Shared, stopped: &Receiver<()>) {
+    if let Err(error) = learn(shared, stopped) {
+        tracing::warn!(%error, "absent rows are looked for on the disk until the next start");
     }
 }
 
