@@ -14,7 +14,6 @@ mod hosted;
 mod lane;
 mod list;
 mod names;
-mod pace;
 pub(crate) mod refusals;
 mod room;
 mod rows;

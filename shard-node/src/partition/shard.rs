@@ -6,10 +6,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use holdfast_consensus::{Group, Pending};
+use holdfast_consensus::{Group, Pace, Pending};
 use holdfast_domain::{GroupDescriptor, GroupId, Reason, ReplicaId, Slot};
 use holdfast_store::SegmentStore;
 use holdfast_sys_core::{clock::Clock, errors::Refusal};
@@ -18,7 +18,6 @@ use super::{
     doubt::Doubt,
     homes::HomeCache,
     lane::{Lane, Writer},
-    pace::Pace,
     refusals,
     room::Room,
 };
@@ -38,6 +37,7 @@ pub struct ShardGroup {
     clock: Clock,
     /// One a slot at most.
     lanes: Mutex<BTreeMap<Slot, Arc<Lane>>>,
+    /// Jobs on the engine.
     pace: Pace,
     pub(super) room: Room,
     pub(super) homes: HomeCache,
@@ -231,13 +231,8 @@ impl ShardGroup {
         &self,
         job: impl FnOnce(&Self) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let timed = |shard: &Self| {
-            let start = Instant::now();
-            let result = job(shard);
-            shard.pace.took(start.elapsed());
-            result
-        };
-        if self.pace.is_quick() { timed(self) } else { self.blocking(timed).await }
+        let watched = |shard: &Self| shard.pace.watch(|| job(shard));
+        if self.pace.is_quick() { watched(self) } else { self.blocking(watched).await }
     }
 
     /// Runs what blocks on the disk.

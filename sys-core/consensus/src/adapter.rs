@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use openraft::OptionalSend;
@@ -14,7 +13,7 @@ use crate::codec::MetaEncoder;
 use crate::snapshot::{SnapshotFile, SnapshotStore};
 use crate::stall::Stall;
 use crate::types::{Entry, LogId, Payload, Results, SnapshotMeta, StoredMembership, Types};
-use crate::{Barrier, Command, MachineError, SnapshotView, StateMachine, codec, limits};
+use crate::{Barrier, Command, MachineError, Pace, SnapshotView, StateMachine, codec, limits};
 
 type Snapshot = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
 
@@ -28,7 +27,8 @@ pub(crate) struct Adapter {
     applied: Option<LogId>,
     membership: StoredMembership,
     meta: MetaEncoder,
-    pace: Pace,
+    /// Calls of the machine.
+    pace: Arc<Pace>,
     progress: watch::Sender<Option<u64>>,
     stall: Arc<Stall>,
 }
@@ -49,7 +49,7 @@ impl Adapter {
         progress.send_replace(last_log_id.map(|id| id.index));
         let (applied, membership) = (last_log_id, last_membership);
         let meta = MetaEncoder::new(&membership).map_err(io::Error::other)?;
-        Ok(Self { machine, snapshots, applied, membership, meta, pace: Pace::default(), progress, stall })
+        Ok(Self { machine, snapshots, applied, membership, meta, pace: Arc::default(), progress, stall })
     }
 
     fn meta(&self) -> SnapshotMeta {
@@ -119,31 +119,8 @@ async fn blocking<T: Send + 'static>(job: impl FnOnce() -> io::Result<T> + Send 
     tokio::task::spawn_blocking(job).await.map_err(io::Error::other)?
 }
 
-/// Whether the next call of the machine is likely to come back at once. Then it is made without a thread that goes on with the other
-/// tasks meanwhile: to have one ready costs more than most calls.
-#[derive(Default)]
-struct Pace(u32);
-
-impl Pace {
-    /// A call that takes this long has waited for something.
-    const SLOW: Duration = Duration::from_millis(2);
-    /// How many calls are made the other way after a slow one.
-    const WARY: u32 = 32;
-    /// So many bytes of commands take their time.
-    const LARGE: usize = 64 << 10;
-
-    fn is_quick(&mut self, bytes: usize) -> bool {
-        let wary = self.0 > 0;
-        self.0 = self.0.saturating_sub(1);
-        !wary && bytes < Self::LARGE
-    }
-
-    fn took(&mut self, time: Duration) {
-        if time > Self::SLOW {
-            self.0 = Self::WARY;
-        }
-    }
-}
+/// So many bytes of commands take their time.
+const LARGE: usize = 64 << 10;
 
 /// Runs a job that may wait, here and now: the runtime's other tasks, heartbeats of other groups among them, go on with another thread
 /// meanwhile. Machines that wait for somebody in [`StateMachine::apply`] do that in here; a disk's stall may be waited for without.
@@ -189,13 +166,12 @@ impl RaftStateMachine<Types> for Adapter {
                 batch.push(next);
             }
             self.stall.begin();
-            let started = Instant::now();
-            let applied = if self.pace.is_quick(bytes) {
-                self.apply_batch(batch)
+            let pace = Arc::clone(&self.pace);
+            let applied = if bytes < LARGE && pace.is_quick() {
+                pace.watch(|| self.apply_batch(batch))
             } else {
-                in_place(|| self.apply_batch(batch))
+                in_place(|| pace.watch(|| self.apply_batch(batch)))
             };
-            self.pace.took(started.elapsed());
             self.stall.end();
             applied?;
         }

@@ -24,7 +24,10 @@ macro_rules! hex_id {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                // Printed for every audit event: at once, not digit by digit.
+                let mut text = [0; $len * 2];
+                hex::encode_to_slice(self.0, &mut text).map_err(|_| std::fmt::Error)?;
+                f.write_str(std::str::from_utf8(&text).map_err(|_| std::fmt::Error)?)
             }
         }
 
