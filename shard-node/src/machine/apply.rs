@@ -117,7 +117,7 @@ impl<'a> Applying<'a> {
 
     /// Writes what was kept. Who looks for a published file's chunks is told when its rows are there, not before.
     pub(super) fn write(&mut self) -> Result<(), StateError> {
-        self.txn.write()?;
+        self.state.write(self.txn.take())?;
         self.published.drain(..).for_each(|(slot, file)| self.state.news().file(slot, file));
         Ok(())
     }

@@ -7,10 +7,8 @@
 //! A snapshot is installed beside the present incarnation; then the pointer flips.
 
 use bytes::Bytes;
-use holdfast_domain::{CommandId, FileId, GroupId, MapEpoch, Slot};
+use holdfast_domain::{FileId, GroupId, MapEpoch, Slot};
 use holdfast_store::{KeyRange, records::PartitionToken};
-
-use crate::limits::DEDUP_BUCKET_BITS;
 
 /// A complete set of a group's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -168,13 +166,32 @@ pub(crate) fn partition(slot: Slot, partition: PartitionToken) -> Vec<u8> {
     [slot.number().to_be_bytes().as_slice(), &partition.0].concat()
 }
 
-/// The bucket of a command id.
-pub(crate) fn dedup(slot: Slot, partition: PartitionToken, id: CommandId) -> Vec<u8> {
-    // Any bytes would do where they are a hash; this (FNV-1a) spreads ids that somebody counts up, too.
-    let mix = |mixed: u32, byte: &u8| (mixed ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    let bucket = id.as_bytes().iter().fold(0x811c_9dc5, mix) >> (u32::BITS - DEDUP_BUCKET_BITS);
-    let [_, _, high, low] = bucket.to_be_bytes();
-    [slot.number().to_be_bytes().as_slice(), &partition.0, &[high, low]].concat()
+/// A partition's last command ids.
+pub(crate) fn recent(slot: Slot, partition: PartitionToken) -> Vec<u8> {
+    self::partition(slot, partition)
+}
+
+/// One of the buckets that a partition's command ids go to from there.
+pub(crate) fn bucket(slot: Slot, partition: PartitionToken, bucket: u16) -> Vec<u8> {
+    [slot.number().to_be_bytes().as_slice(), &partition.0, &bucket.to_be_bytes()].concat()
+}
+
+/// Which of a partition's rows of command ids it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DedupKey {
+    /// [`recent`].
+    Recent,
+    /// [`bucket`].
+    Bucket,
+}
+
+/// Reads the row key of command ids.
+pub(crate) const fn dedup_of(row: &[u8]) -> Option<DedupKey> {
+    match row.len() {
+        18 => Some(DedupKey::Recent),
+        20 => Some(DedupKey::Bucket),
+        _ => None,
+    }
 }
 
 pub(crate) fn file(slot: Slot, file: FileId) -> Vec<u8> {
@@ -237,6 +254,14 @@ mod tests {
         assert!(of(1, 2).range().contains(&key) && group_range(GroupId(1)).contains(&key));
         assert!(!of(1, 3).range().contains(&key) && !group_range(GroupId(2)).contains(&key));
         assert_eq!((tail(&key), &*row(&key)), (b"\x03x".as_slice(), b"x".as_slice()));
+    }
+
+    #[test]
+    fn rows_of_command_ids_are_told_apart() {
+        let (slot, token) = (Slot::try_from(300).unwrap(), PartitionToken([7; 16]));
+        assert_eq!(dedup_of(&recent(slot, token)), Some(DedupKey::Recent));
+        assert_eq!(dedup_of(&bucket(slot, token, 300)), Some(DedupKey::Bucket));
+        assert_eq!(dedup_of(&[1; 19]), None);
     }
 
     proptest! {

@@ -14,6 +14,7 @@ mod keys;
 mod layout;
 mod moves;
 mod rows;
+mod seen;
 mod shard_machine;
 mod snapshot;
 mod state;
@@ -37,13 +38,13 @@ pub use self::{
 use self::{layout::Incarnation, shard_machine::ShardMachine};
 pub(crate) use self::{
     layout::{
-        Prefix, Table, dedup as dedup_key, file as file_key, file_of, file_slot, page as page_key, page_of,
+        Prefix, Table, file as file_key, file_of, file_slot, page as page_key, page_of,
         partition as partition_key, slot as slot_key, slot_of,
     },
     moves::slots_of,
     rows::{
-        DedupRow, FileRow, FileState, GroupRow, IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow,
-        PageRow, PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus, fingerprint, last_moves,
+        FileRow, FileState, GroupRow, IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow, PageRow,
+        PartitionKeyringRow, Row, SlotKeyringRow, SlotRow, SlotStatus, fingerprint, last_moves,
     },
     state::Reader,
 };

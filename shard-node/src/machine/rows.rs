@@ -1,11 +1,17 @@
 //! The machine's own rows, as they are stored. Frozen: fields are only ever added with a new format version.
 
+mod buckets;
+mod dedup;
 mod handover;
 
-use holdfast_domain::{CommandId, KeyGeneration, PolicyEpoch, Sha256Hash, Slot, UnixMs, codec};
+use holdfast_domain::{KeyGeneration, PolicyEpoch, Sha256Hash, Slot, UnixMs, codec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub(crate) use self::handover::{IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow, last_moves};
+pub(crate) use self::{
+    buckets::{Buckets, Split},
+    dedup::{BucketRow, Entry, Ids, RecentRow, id_of},
+    handover::{IncomingPhase, IncomingRow, OutgoingPhase, OutgoingRow, last_moves},
+};
 use super::{Blob, ChunkRef, SlotEpoch, StateError, Table, command::TokenBytes};
 use crate::limits::MAX_ROW_BYTES;
 
@@ -37,7 +43,8 @@ rows! {
     SlotRow in Slots;
     SlotKeyringRow in SlotKeyrings;
     PartitionKeyringRow in PartitionKeyrings;
-    DedupRow in Dedup;
+    RecentRow in Dedup;
+    BucketRow in Dedup;
     FileRow in Files;
     PageRow in Pages;
     OutgoingRow in Outgoing;
@@ -137,18 +144,6 @@ pub(crate) struct PartitionKeyringRow {
     /// Records under older data keys are refused.
     pub(crate) min_generation: KeyGeneration,
     pub(crate) sealed: Blob,
-}
-
-/// Command ids of one bucket that were applied, oldest first, with their times.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct DedupRow {
-    pub(crate) ids: Vec<(CommandId, UnixMs)>,
-}
-
-impl DedupRow {
-    pub(crate) fn has(&self, id: CommandId) -> bool {
-        self.ids.iter().any(|(seen, _)| *seen == id)
-    }
 }
 
 /// One file.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use holdfast_consensus::StateMachine;
 use holdfast_domain::{GroupId, Slot};
 use holdfast_keys::SlotKeyring;
-use holdfast_store::{Engine, KeyRange, Page, ScanLimit, engine};
+use holdfast_store::{Batch, Engine, KeyRange, Page, ScanLimit, engine};
 
 use super::{
     GroupKeys, Incarnation, Prefix, ShardMachine, StateError, Table,
@@ -27,6 +27,8 @@ pub struct GroupState {
     keys: GroupKeys,
     /// Readers hold it for the time of a read, so that no incarnation is removed under them.
     incarnation: RwLock<Incarnation>,
+    /// Held while a write's rows appear one after the other.
+    writing: RwLock<()>,
     slots: Mutex<BTreeMap<Slot, Arc<OpenSlot>>>,
     news: News,
     taken: Mutex<Option<Taken>>,
@@ -79,6 +81,7 @@ impl GroupState {
             engine,
             keys,
             incarnation,
+            writing: RwLock::default(),
             slots: Mutex::default(),
             news: News::default(),
             taken: Mutex::default(),
@@ -160,7 +163,14 @@ impl GroupState {
     pub(crate) fn read(&self) -> Reader<'_> {
         let incarnation = self.incarnation.read().unwrap_or_else(PoisonError::into_inner);
         let prefix = Prefix::new(self.keys.group(), *incarnation);
-        Reader { engine: &*self.engine, prefix, _incarnation: incarnation }
+        Reader { engine: &*self.engine, prefix, writing: &self.writing, _incarnation: incarnation }
+    }
+
+    /// What the machine changes. It waits for room before it keeps readers waiting.
+    pub(super) fn write(&self, batch: Batch) -> Result<(), StateError> {
+        self.engine.admit(&batch)?;
+        let _alone = self.writing.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(self.engine.apply(batch)?)
     }
 
     /// Keeps readers away while the incarnation changes.
@@ -190,10 +200,16 @@ impl GroupState {
 pub(crate) struct Reader<'a> {
     engine: &'a dyn Engine,
     prefix: Prefix,
+    writing: &'a RwLock<()>,
     _incarnation: RwLockReadGuard<'a, Incarnation>,
 }
 
 impl Reader<'_> {
+    /// What is read while this is held is of one moment, however many rows. Keeps the machine waiting: for a few rows only.
+    pub(super) fn between_writes(&self) -> RwLockReadGuard<'_, ()> {
+        self.writing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn get_raw(&self, table: Table, row: &[u8]) -> Result<Option<Bytes>, StateError> {
         Ok(self.engine.get(&self.prefix.key(table, row))?)
     }

@@ -1,6 +1,7 @@
 //! The machine by itself, driven as consensus drives it.
 
 mod commands;
+mod dedup;
 mod model;
 mod moves;
 mod snapshots;

@@ -74,8 +74,8 @@ impl<'a> Txn<'a> {
         self.kept.len() >= MAX_WRITE_OPS || self.kept_bytes >= MAX_WRITE_BYTES
     }
 
-    /// Writes everything kept, atomically.
-    pub(super) fn write(&mut self) -> Result<(), StateError> {
+    /// Everything kept, to be written at once.
+    pub(super) fn take(&mut self) -> Batch {
         let mut batch = Batch::new();
         for (key, value) in std::mem::take(&mut self.kept) {
             match value {
@@ -84,6 +84,6 @@ impl<'a> Txn<'a> {
             }
         }
         self.kept_bytes = 0;
-        Ok(self.engine.write(batch)?)
+        batch
     }
 }

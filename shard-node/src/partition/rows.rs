@@ -19,7 +19,7 @@ use super::{
     names::Names,
     refusals,
 };
-use crate::machine::{DedupRow, Reader, StateError, Table, dedup_key};
+use crate::machine::{Reader, StateError, Table};
 
 /// A home's rows at the moment. Blocking; never held across an await.
 pub(crate) struct HomeRows<'a> {
@@ -94,8 +94,7 @@ impl HomeRows<'_> {
 
     /// Whether a command id was applied.
     pub(crate) fn seen(&self, scope: &RecordScope, id: CommandId) -> Result<bool, StateError> {
-        let row = self.reader.get::<DedupRow>(&dedup_key(scope.slot, scope.partition, id))?;
-        Ok(row.is_some_and(|row| row.has(id)))
+        self.reader.seen(scope.slot, scope.partition, id)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     super::{
         Batch, Op, Outcome, layout,
-        rows::{GroupRow, SlotRow},
+        rows::{GroupRow, RecentRow, SlotRow},
     },
     Applying, Refused,
     records::Changes,
@@ -12,9 +12,7 @@ use super::{
 
 impl Applying<'_> {
     pub(super) fn batch(&mut self, batch: &Batch) -> Result<(), Refused> {
-        if self.is_duplicate(batch)? {
-            return refuse(Outcome::Duplicate);
-        }
+        let Some(recent) = self.unless_seen(batch)? else { return refuse(Outcome::Duplicate) };
         let slot = self.serving(batch.slot, batch.slot_epoch)?;
         if !batch.is_bounded() {
             return refuse(Outcome::Malformed);
@@ -32,12 +30,12 @@ impl Applying<'_> {
         for op in &batch.ops {
             self.file_op(batch, op)?;
         }
-        self.finish(batch, &slot)
+        self.finish(batch, &slot, recent)
     }
 
-    fn finish(&mut self, batch: &Batch, slot: &SlotRow) -> Result<(), Refused> {
+    fn finish(&mut self, batch: &Batch, slot: &SlotRow, recent: RecentRow) -> Result<(), Refused> {
         self.txn.put(&layout::slot(batch.slot), slot)?;
-        Ok(self.remember(batch)?)
+        Ok(self.remember(batch, recent)?)
     }
 
     fn file_op(&mut self, batch: &Batch, op: &Op) -> Result<(), Refused> {

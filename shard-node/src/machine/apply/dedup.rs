@@ -1,27 +1,81 @@
 //! Command ids that were applied: in the slot, in the same write as the change, so that they travel with it.
-//!
-//! One row for each of a partition's buckets, as every command reads and writes one: ids are spread over them evenly, being hashes.
+
+use std::collections::BTreeMap;
 
 use super::{
-    super::{Batch, StateError, layout, rows::DedupRow},
+    super::{
+        Batch, StateError, layout,
+        rows::{BucketRow, Buckets, Entry, Ids, RecentRow, Split, id_of},
+    },
     Applying,
 };
-use crate::limits::{DEDUP_BUCKET, DEDUP_TTL_MS};
+use crate::limits::{DEDUP_BUCKET, DEDUP_SPLITS};
 
 impl Applying<'_> {
-    pub(super) fn is_duplicate(&self, batch: &Batch) -> Result<bool, StateError> {
-        let key = layout::dedup(batch.slot, batch.partition(), batch.id);
-        Ok(self.txn.get::<DedupRow>(&key)?.is_some_and(|row| row.has(batch.id)))
+    /// The partition's last command ids, for [`Self::remember`]; `None` when the batch was applied before.
+    pub(super) fn unless_seen(&self, batch: &Batch) -> Result<Option<RecentRow>, StateError> {
+        let key = layout::recent(batch.slot, batch.partition());
+        let recent = self.txn.get::<RecentRow>(&key)?.unwrap_or_default();
+        let seen = recent.ids.has(batch.id)
+            || match recent.buckets.of(batch.id) {
+                Some(bucket) => self.bucket(batch, bucket)?.ids.has(batch.id),
+                None => false,
+            };
+        Ok((!seen).then_some(recent))
     }
 
-    /// Remembers the batch's id and forgets those of its bucket that are too old or too many.
-    pub(super) fn remember(&mut self, batch: &Batch) -> Result<(), StateError> {
-        let key = layout::dedup(batch.slot, batch.partition(), batch.id);
-        let mut row = self.txn.get::<DedupRow>(&key)?.unwrap_or_default();
-        row.ids.retain(|(_, at)| batch.at.since(*at) < DEDUP_TTL_MS);
-        let surplus = (row.ids.len() + 1).saturating_sub(DEDUP_BUCKET);
-        row.ids.drain(..surplus);
-        row.ids.push((batch.id, batch.at));
-        self.txn.put(&key, &row)
+    pub(super) fn remember(&mut self, batch: &Batch, mut recent: RecentRow) -> Result<(), StateError> {
+        if recent.ids.is_full() {
+            recent.ids = Ids::last_of(&recent.ids.young(batch.at));
+        }
+        if recent.ids.is_full() {
+            self.spread(batch, &mut recent)?;
+        }
+        recent.ids = recent.ids.and(batch.id, batch.at);
+        self.txn.put(&layout::recent(batch.slot, batch.partition()), &recent)
+    }
+
+    /// Moves the last ids into buckets. Those forget what is too old or too much.
+    fn spread(&mut self, batch: &Batch, recent: &mut RecentRow) -> Result<(), StateError> {
+        recent.buckets = recent.buckets.max(Buckets::ONE);
+        let mut parts = BTreeMap::<_, Vec<Entry>>::new();
+        for entry in std::mem::take(&mut recent.ids).entries() {
+            if let Some(bucket) = recent.buckets.of(id_of(entry)) {
+                parts.entry(bucket).or_default().push(*entry);
+            }
+        }
+        for (bucket, part) in parts {
+            let before = self.bucket(batch, bucket)?.ids;
+            let ids = Ids::last_of(&[before.young(batch.at), part].concat());
+            recent.recount(before.entries().len(), ids.entries().len());
+            self.put_bucket(batch, bucket, ids)?;
+        }
+        for _ in 0..DEDUP_SPLITS {
+            if recent.is_crowded() {
+                self.split(batch, recent)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn split(&mut self, batch: &Batch, recent: &mut RecentRow) -> Result<(), StateError> {
+        let Some(Split { from, to, after }) = recent.buckets.split() else { return Ok(()) };
+        let ids = self.bucket(batch, from)?.ids;
+        let (go, stay): (Vec<_>, Vec<_>) =
+            ids.entries().iter().copied().partition(|entry| after.of(id_of(entry)) == Some(to));
+        self.put_bucket(batch, from, Ids::last_of(&stay))?;
+        self.put_bucket(batch, to, Ids::last_of(&go))?;
+        recent.buckets = after;
+        Ok(())
+    }
+
+    fn bucket(&self, batch: &Batch, bucket: u16) -> Result<BucketRow, StateError> {
+        let key = layout::bucket(batch.slot, batch.partition(), bucket);
+        Ok(self.txn.get(&key)?.unwrap_or_default())
+    }
+
+    fn put_bucket(&mut self, batch: &Batch, bucket: u16, ids: Ids<DEDUP_BUCKET>) -> Result<(), StateError> {
+        let key = layout::bucket(batch.slot, batch.partition(), bucket);
+        self.txn.put(&key, &BucketRow { ids })
     }
 }

@@ -10,11 +10,12 @@ use holdfast_store::records::{RecordKey, StoredRecord};
 
 use super::{
     super::{
-        Blob, Outcome, SlotEpoch, Table, layout,
+        Blob, Outcome, SlotEpoch, Table,
+        layout::{self, DedupKey},
         moves::{Fence, FencedSlot, MovedRow, Position, TRAVEL, is_proper, slots_of},
         rows::{
-            DedupRow, FileRow, IncomingPhase, IncomingRow, PageRow, PartitionKeyringRow, Row, SlotKeyringRow,
-            SlotRow, SlotStatus,
+            BucketRow, FileRow, IncomingPhase, IncomingRow, PageRow, PartitionKeyringRow, RecentRow, Row,
+            SlotKeyringRow, SlotRow, SlotStatus,
         },
     },
     Applying, Refused, refuse,
@@ -107,7 +108,7 @@ impl Applying<'_> {
         match table {
             Table::Records => self.import_record(number, &mut slot, &key.0, value.as_ref())?,
             table => {
-                if value.as_ref().is_some_and(|value| !decodes(table, &value.0)) {
+                if value.as_ref().is_some_and(|value| !decodes(table, &key.0, &value.0)) {
                     return refuse(Outcome::Malformed);
                 }
                 self.before_row(table, key, value.as_ref())?;
@@ -238,11 +239,15 @@ impl Applying<'_> {
 }
 
 /// Whether bytes are a row of the table: one that is not would stop the machine at its next reader.
-fn decodes(table: Table, value: &[u8]) -> bool {
+fn decodes(table: Table, key: &[u8], value: &[u8]) -> bool {
     match table {
         Table::SlotKeyrings => SlotKeyringRow::decode(value).is_ok(),
         Table::PartitionKeyrings => PartitionKeyringRow::decode(value).is_ok(),
-        Table::Dedup => DedupRow::decode(value).is_ok(),
+        Table::Dedup => match layout::dedup_of(key) {
+            Some(DedupKey::Recent) => RecentRow::decode(value).is_ok(),
+            Some(DedupKey::Bucket) => BucketRow::decode(value).is_ok(),
+            None => false,
+        },
         Table::Files => FileRow::decode(value).is_ok(),
         Table::Pages => PageRow::decode(value).is_ok(),
         _ => false,

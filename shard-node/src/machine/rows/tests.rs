@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use holdfast_domain::{GroupId, Lineage, MapEpoch, Sha256Hash, Slot};
+use holdfast_domain::{CommandId, GroupId, Lineage, MapEpoch, Sha256Hash, Slot};
 use proptest::prelude::*;
 
 use super::{super::moves::Position, *};
@@ -28,8 +28,11 @@ fn frozen_rows_still_decode() {
     frozen(&SlotRow { status: SlotStatus::Frozen, ..slot }, next());
     frozen(&SlotKeyringRow { generation: KeyGeneration(2), sealed: vec![1, 2].into() }, next());
     frozen(&PartitionKeyringRow { min_generation: KeyGeneration(2), sealed: vec![3].into() }, next());
-    let seen = |number| (CommandId::new([number; 16]), UnixMs(300));
-    frozen(&DedupRow { ids: vec![seen(4), seen(5)] }, next());
+    let buckets = Buckets::try_from(200).unwrap();
+    let (first, second) = (CommandId::new([4; 16]), CommandId::new([5; 16]));
+    let ids = Ids::default().and(first, UnixMs(300)).and(second, UnixMs(301));
+    frozen(&RecentRow { buckets, remembered: 300, ids }, next());
+    frozen(&BucketRow { ids: Ids::default().and(first, UnixMs(300)) }, next());
     let state = FileState::Staged { expires: UnixMs(300), upload_row: vec![6].into() };
     frozen(&FileRow { partition: [7; 16], state }, next());
     frozen(&FileRow { partition: [7; 16], state: FileState::Live { chunks: 300 } }, next());
@@ -63,11 +66,27 @@ fn frozen_rows_still_decode() {
     frozen(&FeedRow { changed: vec![(6, vec![1, 2].into())] }, next());
 }
 
+#[test]
+fn command_ids_are_as_many_as_fit_and_whole() {
+    let packed = |bytes: usize| Ids::<3>::try_from(Blob::from(vec![1; bytes]));
+    assert_eq!([0, 24, 48, 72].map(|bytes| packed(bytes).unwrap().entries().len()), [0, 1, 2, 3]);
+    assert!([1, 23, 25, 71, 73, 96].iter().all(|bytes| packed(*bytes).is_err()));
+    let ids = (0..5).map(|number| CommandId::new([number; 16]));
+    let ids = ids.fold(Ids::<3>::default(), |ids, id| ids.and(id, UnixMs(1)));
+    assert!(ids.is_full() && (0..5).all(|number| ids.has(CommandId::new([number; 16])) == (number > 1)));
+    let row = BucketRow { ids: Ids::last_of(&[[1; 24]; 300]) };
+    let (bytes, limit) = (row.encode().unwrap(), crate::limits::DEDUP_BUCKET);
+    assert!(row.ids.entries().len() == limit && bytes.len() < MAX_ROW_BYTES / 8);
+    assert!(BucketRow::decode(&bytes).is_ok() && RecentRow::decode(&bytes).is_err());
+    assert!(RecentRow::decode(&[1, 129, 2, 0, 0]).is_err(), "257 buckets");
+}
+
 proptest! {
     #[test]
     fn arbitrary_rows_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let _ = (Progress::decode(&bytes), GroupRow::decode(&bytes), SlotRow::decode(&bytes));
-        let _ = (SlotKeyringRow::decode(&bytes), PartitionKeyringRow::decode(&bytes), DedupRow::decode(&bytes));
+        let _ = (SlotKeyringRow::decode(&bytes), PartitionKeyringRow::decode(&bytes));
+        let _ = (RecentRow::decode(&bytes), BucketRow::decode(&bytes));
         let _ = (FileRow::decode(&bytes), PageRow::decode(&bytes));
         let _ = (OutgoingRow::decode(&bytes), IncomingRow::decode(&bytes), FeedRow::decode(&bytes));
     }

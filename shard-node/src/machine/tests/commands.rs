@@ -1,15 +1,12 @@
 //! What each check of a command refuses, and that a refusal leaves no trace.
 
-use holdfast_domain::{CommandId, FileId, KeyGeneration, PolicyEpoch, Sha256Hash, Slot, UnixMs};
+use holdfast_domain::{FileId, KeyGeneration, PolicyEpoch, Sha256Hash, Slot, UnixMs};
 use proptest::prelude::*;
 
 use super::support::*;
-use crate::{
-    limits::{DEDUP_BUCKET, DEDUP_TTL_MS},
-    machine::{
-        Batch, ChunkRef, Command, DedupRow, FileRow, FileState, Op, Outcome, PageRow, Pre, SlotEpoch, Table,
-        dedup_key, file_key, page_key,
-    },
+use crate::machine::{
+    Batch, ChunkRef, Command, FileRow, FileState, Op, Outcome, PageRow, Pre, SlotEpoch, Table, file_key,
+    page_key,
 };
 
 fn commit(replica: &mut Replica, batch: Batch) -> Outcome {
@@ -99,36 +96,6 @@ fn a_keyring_is_replaced_only_by_who_saw_the_present_one() {
     assert_eq!(replica.apply(&late), Outcome::Conflict);
     assert_eq!(replica.apply(&put_keyring(previous, 2)), Outcome::Applied);
     assert_eq!(commit(&mut replica, batch(1, vec![], vec![put(1, 1, 1)])), Outcome::RetiredGeneration);
-}
-
-#[test]
-fn command_ids_are_forgotten_by_age_and_number_only() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut replica = Replica::ready(&engine(dir.path()));
-    let row_key = |id| dedup_key(slot(), holdfast_store::records::PartitionToken(PARTITION), id);
-    // All but the first are in one bucket.
-    let numbered = |number: u32| {
-        let mut bytes = [0; 16];
-        bytes[..4].copy_from_slice(&number.to_be_bytes());
-        CommandId::new(bytes)
-    };
-    let elsewhere = numbered(1);
-    let other = (2..).map(numbered).find(|id| row_key(*id) != row_key(elsewhere)).unwrap();
-    let same: Vec<_> = (2..).map(numbered).filter(|id| row_key(*id) == row_key(other)).take(201).collect();
-    let id = |number: u8| same[usize::from(number)];
-    let with = |id, at| Command::Batch(Batch { id, at: UnixMs(at), ..batch(0, vec![], vec![]) });
-    let last = u8::try_from(DEDUP_BUCKET).unwrap() + 1;
-    let many: Vec<_> = (0..=last).map(id).chain([elsewhere]).map(|id| with(id, 1)).collect();
-    assert!(replica.apply_all(&many).iter().all(|outcome| *outcome == Outcome::Applied));
-    let remembers = |replica: &Replica, id| {
-        let row = replica.state.read().get::<DedupRow>(&row_key(id)).unwrap();
-        row.is_some_and(|row| row.has(id))
-    };
-    assert!(!remembers(&replica, id(0)) && !remembers(&replica, id(1)));
-    assert!((2..=last).map(id).chain([elsewhere]).all(|id| remembers(&replica, id)));
-    assert_eq!(replica.apply(&with(id(2), 1)), Outcome::Duplicate);
-    assert_eq!(replica.apply(&with(id(200), 1 + DEDUP_TTL_MS)), Outcome::Applied);
-    assert!(!remembers(&replica, id(last)) && remembers(&replica, id(200)) && remembers(&replica, elsewhere));
 }
 
 #[test]

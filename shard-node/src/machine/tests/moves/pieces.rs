@@ -2,7 +2,7 @@
 
 use holdfast_domain::{CommandId, GroupId, KeyGeneration, Lineage, MapEpoch, PolicyEpoch, Slot};
 use holdfast_keys::SlotKeyring;
-use holdfast_store::{KeyRange, ScanLimit};
+use holdfast_store::{KeyRange, ScanLimit, records::PartitionToken};
 use proptest::prelude::*;
 
 use super::{
@@ -11,8 +11,11 @@ use super::{
     world::{Flaw, Step, World},
 };
 use crate::machine::{
-    Batch, Blob, Command, Fence, IncomingPhase, MoveCommand, Op, Outcome, Position, Row as _, SlotEpoch,
-    fingerprint, moves::TRAVEL, slot_of,
+    Batch, Blob, Command, Fence, IncomingPhase, MoveCommand, MovedRow, Op, Outcome, Position, Row as _,
+    SlotEpoch, Table, fingerprint, layout,
+    moves::TRAVEL,
+    rows::{BucketRow, Ids, RecentRow},
+    slot_of,
 };
 
 #[test]
@@ -32,6 +35,67 @@ fn rows_that_come_twice_or_early_are_refused_and_change_nothing() {
     let early = Command::Move(MoveCommand::Activate { since: world.since, fence });
     assert_eq!(world.groups[target].apply(&early), Outcome::Conflict);
     assert_eq!(rows(&mut world.groups[target]), before);
+}
+
+/// Commands of numbered ids, all of which have one outcome.
+fn write(world: &mut World, group: usize, ids: std::ops::Range<u16>, expected: Outcome) {
+    let id = |number: u16| CommandId::new(std::array::from_fn(|at| number.to_be_bytes()[at % 2]));
+    let commands = ids.map(|number| Command::Batch(Batch { id: id(number), ..batch(0, vec![], vec![]) }));
+    let outcomes = world.groups[group].apply_all(&commands.collect::<Vec<_>>());
+    assert!(outcomes.iter().all(|outcome| *outcome == expected));
+}
+
+#[test]
+fn command_ids_travel_while_they_are_spread_over_more_rows() {
+    let mut world = World::new(&shared_engine(), Flaw::None);
+    write(&mut world, 0, 0..400, Outcome::Applied);
+    let mut written = 400;
+    while world.serving().is_some_and(|(group, _)| group == 0) {
+        world.drive(3).unwrap();
+        if written < 1_000 && world.serving().is_some_and(|(group, _)| group == 0) {
+            write(&mut world, 0, written..written + 100, Outcome::Applied);
+            written += 100;
+        }
+    }
+    while world.serving().is_none() {
+        world.drive(30).unwrap();
+    }
+    assert_eq!((written, world.serving().unwrap().0), (1_000, 1));
+    write(&mut world, 1, 0..written, Outcome::Duplicate);
+}
+
+#[test]
+fn rows_of_command_ids_that_are_none_do_not_come_in() {
+    let mut world = World::new(&shared_engine(), Flaw::None);
+    let position = loop {
+        world.drive(1).unwrap();
+        if let Some(IncomingPhase::Importing { position }) = world.incoming().map(|row| row.phase) {
+            break position;
+        }
+    };
+    let (token, since) = (PartitionToken(PARTITION), world.since);
+    let (recent, bucket) = (layout::recent(slot(), token), layout::bucket(slot(), token, 0));
+    let ids = [[1; 24]; 9];
+    let recent_row = RecentRow { ids: Ids::last_of(&ids), ..RecentRow::default() }.encode().unwrap();
+    let bucket_row = BucketRow { ids: Ids::last_of(&ids) }.encode().unwrap();
+    let import = |key: &[u8], value: &[u8]| {
+        let (key, value) = (key.to_vec().into(), Some(value.to_vec().into()));
+        let (from, to) = (position.clone(), position.clone());
+        let rows = vec![MovedRow { table: Table::Dedup.number(), key, value }];
+        Command::Move(MoveCommand::ImportRows { since, from, to, rows })
+    };
+    let refused = [
+        import(&recent, &bucket_row),
+        import(&bucket, &recent_row),
+        import(&bucket[..19], &bucket_row),
+        import(&bucket, &bucket_row[..bucket_row.len() - 1]),
+    ];
+    for command in refused {
+        assert_eq!(world.groups[1].apply(&command), Outcome::Malformed);
+    }
+    for command in [import(&recent, &recent_row), import(&bucket, &bucket_row)] {
+        assert_eq!(world.groups[1].apply(&command), Outcome::Applied);
+    }
 }
 
 /// A second slot in a range of its own, with keys and a row under each name.
