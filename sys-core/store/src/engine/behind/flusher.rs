@@ -7,8 +7,8 @@ use std::{
 
 use super::Shared;
 
-/// How long rows stay in memory at most, while the engine below keeps up.
-const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// How long rows stay in memory at most, while the engine below keeps up: a row that every command of a home changes goes down once in it.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
 /// Pause after the engine below took nothing.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 

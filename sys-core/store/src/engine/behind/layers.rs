@@ -11,7 +11,7 @@ use crate::limits::{LAYER_BYTES, LAYER_ROWS};
 #[derive(Default)]
 pub(super) struct Layer {
     rows: Rows,
-    /// Of everything that was put here, so at least what `rows` holds.
+    /// Of keys and values.
     bytes: usize,
 }
 
@@ -47,10 +47,15 @@ impl Layer {
     fn put(&mut self, batch: Batch) {
         self.bytes = self.bytes.saturating_add(batch.byte_len());
         for op in batch.into_ops() {
-            match op {
-                Op::Put { key, value } => self.rows.insert(key, Some(value)),
-                Op::Delete { key } => self.rows.insert(key, None),
+            let (key, value) = match op {
+                Op::Put { key, value } => (key, Some(value)),
+                Op::Delete { key } => (key, None),
             };
+            let key_len = key.len();
+            if let Some(replaced) = self.rows.insert(key, value) {
+                let gone = key_len.saturating_add(replaced.map_or(0, |value| value.len()));
+                self.bytes = self.bytes.saturating_sub(gone);
+            }
         }
     }
 
