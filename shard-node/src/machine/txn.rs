@@ -1,9 +1,12 @@
 //! Changes under way: a layer over the engine that reads its own writes.
 //!
 //! Two levels: what the running command changed can be discarded when it is refused half way; what earlier commands changed
-//! goes to the engine in one atomic write.
+//! goes to the engine in one atomic write. The engine is asked once for a row: nobody else changes what the machine applies to.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
 
 use bytes::Bytes;
 use holdfast_store::{Batch, Engine};
@@ -11,27 +14,39 @@ use holdfast_store::{Batch, Engine};
 use super::{Prefix, StateError, Table, layout, rows::Row};
 use crate::limits::{MAX_WRITE_BYTES, MAX_WRITE_OPS};
 
-type Changes = BTreeMap<Bytes, Option<Bytes>>;
-
 pub(super) struct Txn<'a> {
     engine: &'a dyn Engine,
     prefix: Prefix,
-    kept: Changes,
+    /// Rows as the running command found them.
+    found: RefCell<HashMap<Bytes, Found, foldhash::fast::RandomState>>,
     kept_bytes: usize,
-    step: Changes,
+    /// What it changed, in an order that all replicas have.
+    step: BTreeMap<Bytes, Option<Bytes>>,
+}
+
+struct Found {
+    value: Option<Bytes>,
+    /// By an earlier command, and the engine does not have it yet.
+    changed: bool,
 }
 
 impl<'a> Txn<'a> {
     pub(super) fn new(engine: &'a dyn Engine, prefix: Prefix) -> Self {
-        Self { engine, prefix, kept: Changes::new(), kept_bytes: 0, step: Changes::new() }
+        Self { engine, prefix, found: RefCell::default(), kept_bytes: 0, step: BTreeMap::new() }
     }
 
     pub(super) fn get_raw(&self, table: Table, row: &[u8]) -> Result<Option<Bytes>, StateError> {
         let key = self.prefix.key(table, row);
-        match self.step.get(&key).or_else(|| self.kept.get(&key)) {
-            Some(change) => Ok(change.clone()),
-            None => Ok(self.engine.get(&key)?),
+        if let Some(change) = self.step.get(&key) {
+            return Ok(change.clone());
         }
+        let mut found = self.found.borrow_mut();
+        if let Some(found) = found.get(&key) {
+            return Ok(found.value.clone());
+        }
+        let value = self.engine.get(&key)?;
+        found.insert(key, Found { value: value.clone(), changed: false });
+        Ok(value)
     }
 
     pub(super) fn get<R: Row>(&self, row: &[u8]) -> Result<Option<R>, StateError> {
@@ -60,7 +75,7 @@ impl<'a> Txn<'a> {
     pub(super) fn keep(&mut self) {
         for (key, value) in std::mem::take(&mut self.step) {
             self.kept_bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
-            self.kept.insert(key, value);
+            self.found.get_mut().insert(key, Found { value, changed: true });
         }
     }
 
@@ -71,13 +86,14 @@ impl<'a> Txn<'a> {
 
     /// Whether so much is kept that it should be written before the next command.
     pub(super) fn is_full(&self) -> bool {
-        self.kept.len() >= MAX_WRITE_OPS || self.kept_bytes >= MAX_WRITE_BYTES
+        self.found.borrow().len() >= MAX_WRITE_OPS || self.kept_bytes >= MAX_WRITE_BYTES
     }
 
     /// Everything kept, to be written at once.
     pub(super) fn take(&mut self) -> Batch {
         let mut batch = Batch::new();
-        for (key, value) in std::mem::take(&mut self.kept) {
+        let changed = self.found.take().into_iter().filter(|(_, found)| found.changed);
+        for (key, Found { value, .. }) in changed {
             match value {
                 Some(value) => batch.put(key, value),
                 None => batch.delete(key),

@@ -14,13 +14,13 @@ pub const MAX_BATCH_OPS: usize = 16 * 1024;
 pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// Rows that go down into an engine together: readers of other rows wait for it.
-pub const LAYER_ROWS: usize = 4 * 1024;
+pub const LAYER_ROWS: usize = 2 * 1024;
 
 /// Bytes of the same, beyond one batch.
-pub const LAYER_BYTES: usize = 2 * 1024 * 1024;
+pub const LAYER_BYTES: usize = 1024 * 1024;
 
 /// Layers that wait to go down before writers wait for them.
-pub const MAX_WAITING_LAYERS: usize = 8;
+pub const MAX_WAITING_LAYERS: usize = 16;
 
 /// Memory for rows that were read or written lately.
 pub const ROW_CACHE_BYTES: u64 = 32 * 1024 * 1024;
