@@ -3,7 +3,7 @@
 mod ek;
 mod join;
 
-use std::{num::NonZero, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use holdfast_sys_core::telemetry;
@@ -82,12 +82,8 @@ fn act(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// A core is left to the log's thread and to rows on their way down. On two cores one thread with all requests costs less than two that
-/// wake each other.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = cores.saturating_sub(1).max(1);
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 /// Prints a line; a closed pipe is no error of ours.

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use holdfast_domain::{FileId, GroupId, MapEpoch, Slot};
 use holdfast_store::{KeyRange, records::PartitionToken};
 
+use crate::limits::DEDUP_BUCKETS;
+
 /// A complete set of a group's rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Incarnation(pub(crate) u64);
@@ -186,10 +188,10 @@ pub(crate) enum DedupKey {
 }
 
 /// Reads the row key of command ids.
-pub(crate) const fn dedup_of(row: &[u8]) -> Option<DedupKey> {
-    match row.len() {
-        18 => Some(DedupKey::Recent),
-        20 => Some(DedupKey::Bucket),
+pub(crate) fn dedup_of(row: &[u8]) -> Option<DedupKey> {
+    match *row.get(18..)? {
+        [] => Some(DedupKey::Recent),
+        [high, low] if u16::from_be_bytes([high, low]) < DEDUP_BUCKETS => Some(DedupKey::Bucket),
         _ => None,
     }
 }

@@ -4,7 +4,7 @@
 //! goes to the engine in one atomic write. The engine is asked once for a row: nobody else changes what the machine applies to.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap},
 };
 
@@ -19,7 +19,8 @@ pub(super) struct Txn<'a> {
     prefix: Prefix,
     /// Rows as the running command found them.
     found: RefCell<HashMap<Bytes, Found, foldhash::fast::RandomState>>,
-    kept_bytes: usize,
+    /// Bytes of these.
+    held: Cell<usize>,
     /// What it changed, in an order that all replicas have.
     step: BTreeMap<Bytes, Option<Bytes>>,
 }
@@ -32,7 +33,7 @@ struct Found {
 
 impl<'a> Txn<'a> {
     pub(super) fn new(engine: &'a dyn Engine, prefix: Prefix) -> Self {
-        Self { engine, prefix, found: RefCell::default(), kept_bytes: 0, step: BTreeMap::new() }
+        Self { engine, prefix, found: RefCell::default(), held: Cell::new(0), step: BTreeMap::new() }
     }
 
     pub(super) fn get_raw(&self, table: Table, row: &[u8]) -> Result<Option<Bytes>, StateError> {
@@ -45,6 +46,7 @@ impl<'a> Txn<'a> {
             return Ok(found.value.clone());
         }
         let value = self.engine.get(&key)?;
+        self.hold(&key, value.as_ref());
         found.insert(key, Found { value: value.clone(), changed: false });
         Ok(value)
     }
@@ -74,7 +76,7 @@ impl<'a> Txn<'a> {
     /// The running command counts.
     pub(super) fn keep(&mut self) {
         for (key, value) in std::mem::take(&mut self.step) {
-            self.kept_bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+            self.hold(&key, value.as_ref());
             self.found.get_mut().insert(key, Found { value, changed: true });
         }
     }
@@ -84,9 +86,14 @@ impl<'a> Txn<'a> {
         self.step.clear();
     }
 
-    /// Whether so much is kept that it should be written before the next command.
+    /// Whether so much is held here that what is kept should be written before the next command.
     pub(super) fn is_full(&self) -> bool {
-        self.found.borrow().len() >= MAX_WRITE_OPS || self.kept_bytes >= MAX_WRITE_BYTES
+        self.found.borrow().len() >= MAX_WRITE_OPS || self.held.get() >= MAX_WRITE_BYTES
+    }
+
+    fn hold(&self, key: &Bytes, value: Option<&Bytes>) {
+        let bytes = key.len().saturating_add(value.map_or(0, Bytes::len));
+        self.held.set(self.held.get().saturating_add(bytes));
     }
 
     /// Everything kept, to be written at once.
@@ -99,7 +106,7 @@ impl<'a> Txn<'a> {
                 None => batch.delete(key),
             }
         }
-        self.kept_bytes = 0;
+        self.held.set(0);
         batch
     }
 }

@@ -15,7 +15,7 @@ use openraft::error::ClientWriteError;
 use openraft::type_config::alias::{OneshotReceiverOf, WriteResponderOf};
 use openraft::vote::RaftLeaderId as _;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::Applied;
 use crate::codec::Blob;
@@ -101,9 +101,12 @@ pub(crate) async fn run(replica: Arc<Replica>, mut queue: mpsc::Receiver<Proposa
     let mut flights = FuturesUnordered::new();
     let mut stopped = pin!(replica.stopped());
     let mut left_over = None;
+    let mut latest = Instant::now();
     loop {
-        // First the room, then the batch: what arrives while some are in flight goes together.
-        let has_room = flights.len() < limits::MAX_PROPOSALS_IN_FLIGHT;
+        // First the room, then the batch: what arrives while one is in flight goes together, unless that one is stuck.
+        let overdue = latest + limits::PROPOSAL_PATIENCE;
+        let is_late = Instant::now() >= overdue;
+        let has_room = flights.is_empty() || (is_late && flights.len() < limits::MAX_PROPOSALS_IN_FLIGHT);
         tokio::select! {
             biased;
             () = &mut stopped => break,
@@ -113,8 +116,10 @@ pub(crate) async fn run(replica: Arc<Replica>, mut queue: mpsc::Receiver<Proposa
                 if !batch.proposals.is_empty() {
                     let started = start(&replica, &batch).await;
                     flights.push(end(&replica, batch, started));
+                    latest = Instant::now();
                 }
             }
+            () = sleep_until(overdue), if !has_room && !is_late => {}
         }
     }
     queue.close();

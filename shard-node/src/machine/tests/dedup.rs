@@ -91,17 +91,17 @@ fn an_applied_id_is_seen_at_any_moment_while_rows_are_spread_and_split() {
     let (state, applied) = (Arc::clone(&replica.state), AtomicU32::new(1));
     apply(&mut replica, &[id(0)], 1, Outcome::Applied);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut looks = 0u32;
-            while applied.load(Ordering::Acquire) < 6_000 {
-                let of = looks.wrapping_mul(0x9e37_79b1) % applied.load(Ordering::Acquire);
-                assert!(state.read().seen(slot(), PartitionToken(PARTITION), id(of)).unwrap(), "{of}");
-                looks += 1;
+        let writer = scope.spawn(|| {
+            for number in 1..6_000 {
+                apply(&mut replica, &[id(number)], 1, Outcome::Applied);
+                applied.store(number + 1, Ordering::Release);
             }
         });
-        for number in 1..6_000 {
-            apply(&mut replica, &[id(number)], 1, Outcome::Applied);
-            applied.store(number + 1, Ordering::Release);
+        let mut looks = 0u32;
+        while !writer.is_finished() {
+            let of = looks.wrapping_mul(0x9e37_79b1) % applied.load(Ordering::Acquire);
+            assert!(state.read().seen(slot(), PartitionToken(PARTITION), id(of)).unwrap(), "{of}");
+            looks += 1;
         }
     });
 }
