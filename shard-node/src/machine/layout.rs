@@ -262,7 +262,8 @@ mod tests {
     fn rows_of_command_ids_are_told_apart() {
         let (slot, token) = (Slot::try_from(300).unwrap(), PartitionToken([7; 16]));
         assert_eq!(dedup_of(&recent(slot, token)), Some(DedupKey::Recent));
-        assert_eq!(dedup_of(&bucket(slot, token, 300)), Some(DedupKey::Bucket));
+        assert_eq!(dedup_of(&bucket(slot, token, DEDUP_BUCKETS - 1)), Some(DedupKey::Bucket));
+        assert_eq!(dedup_of(&bucket(slot, token, DEDUP_BUCKETS)), None);
         assert_eq!(dedup_of(&[1; 19]), None);
     }
 
