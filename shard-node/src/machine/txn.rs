@@ -19,7 +19,7 @@ pub(super) struct Txn<'a> {
     prefix: Prefix,
     /// Rows as the running command found them.
     found: RefCell<HashMap<Bytes, Found, foldhash::fast::RandomState>>,
-    /// Bytes of these.
+    /// Bytes of these, and of what they replaced.
     held: Cell<usize>,
     /// What it changed, in an order that all replicas have.
     step: BTreeMap<Bytes, Option<Bytes>>,

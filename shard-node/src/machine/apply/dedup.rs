@@ -16,11 +16,7 @@ impl Applying<'_> {
     pub(super) fn unless_seen(&self, batch: &Batch) -> Result<Option<RecentRow>, StateError> {
         let key = layout::recent(batch.slot, batch.partition());
         let recent = self.txn.get::<RecentRow>(&key)?.unwrap_or_default();
-        let seen = recent.ids.has(batch.id)
-            || match recent.buckets.of(batch.id) {
-                Some(bucket) => self.bucket(batch, bucket)?.ids.has(batch.id),
-                None => false,
-            };
+        let seen = recent.has(batch.id, |bucket| self.bucket(batch, bucket))?;
         Ok((!seen).then_some(recent))
     }
 

@@ -6,7 +6,10 @@
 use holdfast_domain::{CommandId, UnixMs};
 use serde::{Deserialize, Serialize};
 
-use super::{super::Blob, Buckets};
+use super::{
+    super::{Blob, StateError},
+    Buckets,
+};
 use crate::limits::{DEDUP_BUCKET, DEDUP_PER_BUCKET, DEDUP_RECENT, DEDUP_TTL_MS};
 
 /// The last ids of a partition.
@@ -26,6 +29,18 @@ pub(crate) struct BucketRow {
 }
 
 impl RecentRow {
+    /// Whether an id was applied; `bucket` reads the row that it is in otherwise.
+    pub(crate) fn has(
+        &self,
+        id: CommandId,
+        bucket: impl FnOnce(u16) -> Result<BucketRow, StateError>,
+    ) -> Result<bool, StateError> {
+        if self.ids.has(id) {
+            return Ok(true);
+        }
+        self.buckets.of(id).map_or(Ok(false), |number| Ok(bucket(number)?.ids.has(id)))
+    }
+
     /// Whether there should be more buckets.
     pub(crate) fn is_crowded(&self) -> bool {
         self.remembered > DEDUP_PER_BUCKET.saturating_mul(self.buckets.count().into())
